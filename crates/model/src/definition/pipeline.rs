@@ -1,0 +1,300 @@
+//! A pipeline: what is pulled, what it becomes, where it goes.
+
+use super::{FieldPath, millis};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What is pulled, what it becomes, where it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// Its name, which is the file's name as well: at most 48 of `a-z`, `0-9`, `_` and `-`, a letter first.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// When it runs by itself; none where only callers start it.
+    pub schedule: Option<Schedule>,
+    /// What happens when it is started while it runs.
+    pub concurrency: Concurrency,
+    /// What is pulled.
+    pub resources: Vec<Resource>,
+    /// What it becomes.
+    pub tables: Vec<Table>,
+    /// Where it goes.
+    pub publish: Vec<Publish>,
+}
+
+impl Pipeline {
+    /// The resource of that name.
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.resources.iter().find(|resource| resource.name == name)
+    }
+
+    /// The table of that name.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// What is published under that `schema.table`.
+    pub fn published(&self, target: &str) -> Option<&Publish> {
+        self.publish.iter().find(|publish| publish.target() == target)
+    }
+}
+
+/// An expression of EventBridge Scheduler (`rate(1 hour)`, `cron(0 6 * * ? *)`, `at(2026-12-01T06:00:00)`) and the time
+/// zone in which it is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The expression, as Scheduler reads it.
+    pub expression: String,
+    /// An IANA name; `UTC` unless said otherwise.
+    pub timezone: String,
+}
+
+/// What happens when a pipeline is started while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// The second start is refused.
+    #[default]
+    Forbid,
+    /// The second run waits for the first one's end.
+    Queue,
+    /// Both run.
+    Allow,
+}
+
+/// One list of records behind one path of an API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its name within the pipeline.
+    pub name: String,
+    /// The connection by which it is reached.
+    pub connection: String,
+    /// What is appended to the connection's `base_url`.
+    pub path: String,
+    /// Query parameters of every request.
+    pub params: BTreeMap<String, String>,
+    /// Headers of every request, beside the connection's.
+    pub headers: BTreeMap<String, String>,
+    /// How the next page is asked for.
+    pub paginate: Paginate,
+    /// Where in the body the list of records is; the empty path where the body itself is the list (or one record).
+    pub records: FieldPath,
+    /// How only what changed is asked for; none where every run pulls all.
+    pub incremental: Option<Incremental>,
+    /// The fields that together name a record; may be empty.
+    pub key: Vec<FieldPath>,
+}
+
+/// How the next page is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paginate {
+    /// There is only one.
+    None,
+    /// By the number of records to skip. Ends at a page of fewer than `limit` records, or none.
+    Offset {
+        /// The parameter that says how many records to skip.
+        offset_param: String,
+        /// The parameter that says how many to send.
+        limit_param: String,
+        /// How many to ask for.
+        limit: u64,
+        /// The first record's number: 0, or 1 as in FDSN services.
+        first: u64,
+    },
+    /// By the page's number. Ends at a page of fewer than `size` records where a size is known, else at an empty page.
+    Page {
+        /// The parameter that says which page.
+        page_param: String,
+        /// The parameter that says how many records a page has.
+        size_param: Option<String>,
+        /// How many to ask for.
+        size: Option<u64>,
+        /// The first page's number: 0 or 1.
+        first: u64,
+    },
+    /// By a token in the body. Ends where there is none.
+    Cursor {
+        /// The parameter in which the token is sent back.
+        param: String,
+        /// Where in the body it is.
+        path: FieldPath,
+    },
+    /// By a URL in the body, absolute or relative to the request's. Ends where there is none.
+    NextLink {
+        /// Where in the body it is.
+        path: FieldPath,
+    },
+}
+
+/// How only what changed since the last run is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incremental {
+    /// The field of a record that grows as records change.
+    pub field: FieldPath,
+    /// The query parameter in which the largest value seen so far is sent.
+    pub param: String,
+    /// Where the first run starts.
+    pub start: CursorValue,
+    /// How far before the largest value a run starts again, for records that arrive late. Timestamps only.
+    #[serde(with = "millis")]
+    pub lookback: Duration,
+    /// How a timestamp is written into `param`.
+    pub send: TimestampForm,
+}
+
+/// A value by which a resource's records are ordered in time.
+#[derive(Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum CursorValue {
+    /// Milliseconds since 1970-01-01T00:00:00Z. Read from ISO 8601 text, epoch seconds or epoch milliseconds.
+    Timestamp(i64),
+    /// A whole number.
+    Number(i64),
+    /// Text that grows in byte order.
+    Text(String),
+}
+
+/// How a timestamp is written into a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampForm {
+    /// `2026-01-01T00:00:00.000Z`
+    #[default]
+    Iso,
+    /// Seconds since 1970.
+    EpochS,
+    /// Milliseconds since 1970.
+    EpochMs,
+}
+
+/// A Delta table made of a resource's records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name within the pipeline.
+    pub name: String,
+    /// The resource whose records it holds.
+    pub from: String,
+    /// What becomes of the rows that it holds already.
+    pub write: WriteMode,
+    /// The *columns* (after renaming) that together name a row; not empty for `upsert`.
+    pub key: Vec<String>,
+    /// Names and types of fields where the inferred ones will not do, by path.
+    pub columns: IndexMap<FieldPath, Column>,
+    /// What its rows are held to.
+    pub expect: Vec<Expectation>,
+}
+
+/// What becomes of the rows that a table holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteMode {
+    /// The run's rows take their place.
+    Replace,
+    /// The run's rows come beside them.
+    Append,
+    /// The run's rows take the place of those with the same key; of several with one key the last one stays.
+    Upsert,
+}
+
+/// A field's name and type in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// The column's name; none for the flattened one (`properties.mag` → `properties_mag`).
+    pub name: Option<String>,
+    /// The column's type; none for the inferred one.
+    #[serde(rename = "type")]
+    pub kind: Option<ColumnType>,
+}
+
+/// The types of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// UTF-8 text.
+    String,
+    /// Whole numbers of 64 bits.
+    Int,
+    /// Floating-point numbers of 64 bits.
+    Double,
+    /// Decimal numbers: all digits, and those behind the point.
+    Decimal {
+        /// All digits, at most 38.
+        precision: u8,
+        /// Those behind the point.
+        scale: i8,
+    },
+    /// True or false.
+    Bool,
+    /// A day.
+    Date,
+    /// A moment, in UTC, to the microsecond; read from ISO 8601 text.
+    Timestamp,
+    /// A moment, read from seconds since 1970.
+    TimestampS,
+    /// A moment, read from milliseconds since 1970.
+    TimestampMs,
+    /// The value's JSON text.
+    Json,
+}
+
+/// What a column is held to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// The column, after renaming.
+    pub column: String,
+    /// What must hold.
+    pub rule: Rule,
+    /// What becomes of a row for which it does not.
+    pub otherwise: Otherwise,
+}
+
+/// What must hold of a column's values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Each is there.
+    NotNull,
+    /// Each is there once in what a run writes.
+    Unique,
+    /// Each that is there lies between these two, both included.
+    Between(f64, f64),
+    /// Each that is there is one of these.
+    In(Vec<serde_json::Value>),
+}
+
+/// What becomes of a row that breaks an expectation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// It is written and counted.
+    Warn,
+    /// It is kept out of the table, with its reason, under `quarantine/`.
+    Quarantine,
+    /// The step fails and nothing is written.
+    #[default]
+    Fail,
+}
+
+/// A table's way to a store that endpoints read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The table; `quakes__geometry_coordinates` names a child table of `quakes`.
+    pub table: String,
+    /// The store: `operational_store`.
+    pub to: String,
+    /// The PostgreSQL schema.
+    pub schema: String,
+    /// The PostgreSQL table.
+    pub relation: String,
+}
+
+impl Publish {
+    /// `schema.table`, as the definition's `as` says it and as a step is named by it.
+    pub fn target(&self) -> String {
+        format!("{}.{}", self.schema, self.relation)
+    }
+}

@@ -1,0 +1,79 @@
+//! The keys under which things lie in the lake. No other module of any crate makes one.
+
+use crate::ledger::RunId;
+
+/// `definitions/<kind>s/<name>.yaml`; `kind` is `connection`, `pipeline` or `endpoint`.
+pub fn definition(kind: &str, name: &str) -> String {
+    format!("definitions/{kind}s/{name}.yaml")
+}
+
+/// The folder of the definitions of one kind, with a slash at the end.
+pub fn definitions(kind: &str) -> String {
+    format!("definitions/{kind}s/")
+}
+
+/// The definition that a run pinned, by its version (SHA-256 in hexadecimal).
+pub fn pinned(version: &str) -> String {
+    format!("definitions/pinned/{version}.json")
+}
+
+/// The folder of what a run pulled of a resource, with a slash at the end.
+pub fn raw(pipeline: &str, resource: &str, run: &RunId) -> String {
+    format!("raw/{pipeline}/{resource}/{run}/")
+}
+
+/// The manifest of the run's segment of that number: to create it is to commit the segment.
+pub fn raw_manifest(pipeline: &str, resource: &str, run: &RunId, segment: u32) -> String {
+    format!("{}manifest/{segment:08}.json", raw(pipeline, resource, run))
+}
+
+/// The folder of the run's manifests, with a slash at the end.
+pub fn raw_manifests(pipeline: &str, resource: &str, run: &RunId) -> String {
+    format!("{}manifest/", raw(pipeline, resource, run))
+}
+
+/// The bodies of a segment. `writer` is unique to one writer, so that two at once never overwrite one another; the
+/// manifest names the one that counts.
+pub fn raw_segment(pipeline: &str, resource: &str, run: &RunId, segment: u32, writer: &str) -> String {
+    format!("{}segment/{segment:08}-{writer}.zst", raw(pipeline, resource, run))
+}
+
+/// A resource's cursor and the list of its complete runs.
+pub fn state(pipeline: &str, resource: &str) -> String {
+    format!("state/{pipeline}/{resource}.json")
+}
+
+/// The root of a Delta table, without a slash at the end.
+pub fn table(pipeline: &str, table: &str) -> String {
+    format!("tables/{pipeline}/{table}")
+}
+
+/// The rows that a run kept out of a table. `part` is the sequence number of the raw run that they came from.
+pub fn quarantine(pipeline: &str, table: &str, run: &RunId, part: u64) -> String {
+    format!("quarantine/{pipeline}/{table}/{run}/{part:012}.jsonl")
+}
+
+/// A request that failed for good.
+pub fn dead(pipeline: &str, resource: &str, run: &RunId, request: &str) -> String {
+    format!("dead/{pipeline}/{resource}/{run}/{request}.json")
+}
+
+/// A run's entry in the ledger.
+pub fn run(run: &RunId) -> String {
+    format!("runs/{}/{run}.json", run.pipeline())
+}
+
+/// The folder of a pipeline's entries in the ledger, with a slash at the end.
+pub fn runs(pipeline: &str) -> String {
+    format!("runs/{pipeline}/")
+}
+
+/// Which run an idempotency key started; `digest` is the key's SHA-256 in hexadecimal.
+pub fn idempotency(pipeline: &str, digest: &str) -> String {
+    format!("idempotency/{pipeline}/{digest}.json")
+}
+
+/// Which runs of a pipeline are under way, and which wait.
+pub fn gate(pipeline: &str) -> String {
+    format!("gates/{pipeline}.json")
+}

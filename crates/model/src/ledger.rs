@@ -1,0 +1,174 @@
+//! The run ledger: one document a run, which says who started it, what each step did, and how it ended.
+
+use crate::failure::Failure;
+use crate::step::{Counts, StepKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A run's name: `<pipeline>-<yyyymmddThhmmssZ>-<8 hexadecimal digits>`. It sorts by time within a pipeline, tells its
+/// pipeline, and is the name of the Step Functions execution.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+/// What stands behind the pipeline's name in a run's: two dashes, the time and the digits.
+const SUFFIX: usize = 1 + "20260101T000000Z".len() + 1 + 8;
+
+impl RunId {
+    /// The run of a pipeline at a time, in seconds since 1970, told apart from others of that second by `discriminator`.
+    pub fn new(pipeline: &str, epoch_seconds: i64, discriminator: u32) -> Self {
+        let time = jiff::Timestamp::from_second(epoch_seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Self(format!("{pipeline}-{}-{discriminator:08x}", time.strftime("%Y%m%dT%H%M%SZ")))
+    }
+
+    /// The pipeline.
+    pub fn pipeline(&self) -> &str {
+        &self.0[..self.0.len() - SUFFIX]
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is not a run's name.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not the name of a run: <pipeline>-<yyyymmddThhmmssZ>-<8 hexadecimal digits>")]
+pub struct NotARunId(String);
+
+impl TryFrom<String> for RunId {
+    type Error = NotARunId;
+
+    fn try_from(text: String) -> Result<Self, NotARunId> {
+        let split = text.len().checked_sub(SUFFIX).filter(|_| text.is_ascii()).map(|at| text.split_at(at));
+        let Some((pipeline, suffix)) = split else {
+            return Err(NotARunId(text));
+        };
+        let (time, discriminator) = (&suffix[1..17], &suffix[18..]);
+        let shaped = suffix.starts_with('-')
+            && &suffix[17..18] == "-"
+            && time.bytes().enumerate().all(|(at, byte)| match at {
+                8 => byte == b'T',
+                15 => byte == b'Z',
+                _ => byte.is_ascii_digit(),
+            })
+            && discriminator.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
+            && !pipeline.is_empty()
+            && pipeline.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+        if shaped { Ok(Self(text)) } else { Err(NotARunId(text)) }
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> Self {
+        run.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A run's entry in the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The run.
+    pub run: RunId,
+    /// The pipeline.
+    pub pipeline: String,
+    /// How far it is.
+    pub status: RunStatus,
+    /// Who started it.
+    pub trigger: Trigger,
+    /// The version of the pinned definition.
+    pub definition: String,
+    /// When it was asked for, RFC 3339.
+    pub created_at: String,
+    /// When its first step began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// The ARN of its Step Functions execution; none for a run in one process, or one that has not begun.
+    pub execution: Option<String>,
+    /// What each step did, by `<step>/<name>`.
+    pub steps: BTreeMap<String, StepRecord>,
+    /// Why it failed.
+    pub failure: Option<RecordedFailure>,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It waits for another one's end.
+    Queued,
+    /// It is under way.
+    Running,
+    /// It ended well.
+    Succeeded,
+    /// It ended badly.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+    /// It was refused, because another one was under way.
+    Skipped,
+}
+
+impl RunStatus {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// Who started a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Trigger {
+    /// Its schedule.
+    Schedule {
+        /// The time that the schedule meant, RFC 3339.
+        scheduled_at: String,
+    },
+    /// A caller of the control API.
+    Api {
+        /// The caller's name in the operators' secret.
+        caller: String,
+    },
+    /// A person at the command line.
+    Cli,
+}
+
+/// What one step of a run did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step.
+    pub kind: StepKind,
+    /// When its first invocation began, RFC 3339.
+    pub started_at: String,
+    /// When its last invocation ended; none while one is under way.
+    pub ended_at: Option<String>,
+    /// How many invocations there were.
+    pub invocations: u32,
+    /// Whether it is done.
+    pub done: bool,
+    /// Where its invocations ran: `lambda`, `task`, `cli`, in order, each once.
+    pub ran_on: Vec<String>,
+    /// What they did, added up.
+    pub counts: Counts,
+    /// The last invocation's failure, if it failed.
+    pub failure: Option<Failure>,
+}
+
+/// Why a run failed, as the state machine has it: the error's name may be the platform's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFailure {
+    /// The error's name.
+    pub name: String,
+    /// Its message.
+    pub message: String,
+}

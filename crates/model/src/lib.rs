@@ -1,0 +1,14 @@
+//! What Millrace is about, without any I/O: the three kinds of definitions, the payloads that the steps exchange, the
+//! documents that lie in the lake, the keys under which they lie, and the names of failures.
+//!
+//! Every other crate imports this one; this one imports none of them.
+
+pub mod definition;
+pub mod failure;
+pub mod keys;
+pub mod ledger;
+pub mod raw;
+pub mod state;
+pub mod step;
+
+pub use failure::{Failure, FailureName};

@@ -1,0 +1,139 @@
+//! What the steps are given and what they give back. Ingest, transform and publish share one form, so that the state
+//! machine passes it on without looking inside.
+
+use crate::ledger::RunId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The steps of a run that do work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// REST → raw.
+    Ingest,
+    /// Raw → Delta.
+    Transform,
+    /// Delta → store.
+    Publish,
+}
+
+impl StepKind {
+    /// Its name, which is the Lambda's and the crate's as well.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Transform => "transform",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// What a step is given: names, never rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepInput {
+    /// The run.
+    pub run: RunId,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The version of the pinned definition.
+    pub definition: String,
+    /// The resource to pull, the table to write, or the `schema.table` to publish.
+    pub name: String,
+    /// How many invocations of this step went before.
+    #[serde(default)]
+    pub invocation: u32,
+}
+
+/// What a step gives back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepOutput {
+    /// What the conductor does next.
+    pub next: Next,
+    /// How long to wait first, in seconds; 0 unless `next` is `wait`.
+    pub wait_seconds: u64,
+    /// What to invoke the step with again: the input, one invocation older.
+    pub input: StepInput,
+    /// What this invocation did.
+    pub counts: Counts,
+}
+
+/// What the conductor does after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Next {
+    /// Nothing: it is done.
+    Done,
+    /// Invokes it again: it came to its deadline and left a checkpoint.
+    More,
+    /// Waits, then invokes it again: the source asked for patience.
+    Wait,
+    /// Hands it to a Fargate task: it would take many more invocations.
+    Task,
+}
+
+/// What an invocation did, by name: `requests`, `pages`, `records`, `bytes`, `rows`, `files`, `rows_quarantined`, ….
+pub type Counts = BTreeMap<String, u64>;
+
+impl StepOutput {
+    /// The output of an invocation with that input.
+    pub fn new(input: &StepInput, next: Next, counts: Counts) -> Self {
+        let input = StepInput { invocation: input.invocation + 1, ..input.clone() };
+        Self { next, wait_seconds: 0, input, counts }
+    }
+}
+
+/// The sum of the two, name by name.
+pub fn add_counts(into: &mut Counts, from: &Counts) {
+    for (name, count) in from {
+        *into.entry(name.clone()).or_default() += count;
+    }
+}
+
+/// Where a step runs, which it is told because its patience depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A Lambda, which ends at its deadline and may hand over to a task.
+    Lambda,
+    /// A Fargate task, or the command line: no deadline, nobody to hand over to.
+    Unbounded,
+}
+
+/// By when a step must have come back.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    /// None: a task or the command line.
+    pub const NONE: Self = Self { at: None };
+
+    /// So much later than now.
+    pub fn after(time: Duration) -> Self {
+        Self { at: Some(Instant::now() + time) }
+    }
+
+    /// How much time is left; `Duration::MAX` where there is no deadline.
+    pub fn left(&self) -> Duration {
+        self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Where the step runs.
+    pub fn place(&self) -> Place {
+        if self.at.is_some() { Place::Lambda } else { Place::Unbounded }
+    }
+}
+
+/// How far a step is, told while it runs; for a progress bar or a heartbeat.
+pub trait Observer: Send + Sync {
+    /// What the step has done so far in this invocation.
+    fn progress(&self, counts: &Counts);
+}
+
+/// An observer that looks away.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn progress(&self, _: &Counts) {}
+}
