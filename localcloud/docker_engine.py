@@ -1,0 +1,37 @@
+"""The Docker engine, where there is one: tasks run in it as containers."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from urllib.parse import urlsplit
+
+
+def is_available() -> bool:
+    """Whether an engine answers. Without one, tasks run as processes."""
+    if not shutil.which("docker"):
+        return False
+    try:
+        found = subprocess.run(
+            ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, timeout=20, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return found.returncode == 0
+
+
+def remove_containers_of(url: str) -> None:
+    """Removes the containers that the emulator of that address started; it labels them with host and port."""
+    label = f"ministack.instance={socket.gethostname()}:{urlsplit(url).port}"
+    found = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", f"label={label}"], capture_output=True, text=True, check=False
+    )
+    containers = found.stdout.split()
+    if containers:
+        subprocess.run(["docker", "rm", "--force", "--volumes", *containers], capture_output=True, check=False)
+
+
+def remove_image(image: str) -> None:
+    """Removes an image, if it is there."""
+    subprocess.run(["docker", "image", "rm", "--force", image], capture_output=True, check=False)
