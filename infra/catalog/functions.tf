@@ -1,0 +1,67 @@
+locals {
+  # One entry a function: its name is its folder's, its binary's and its Lambda's. `environment` says which value each
+  # variable gets; the values themselves are known where the resources are.
+  functions = {
+    trigger = {
+      description = "Starts runs, conducts them, answers the control API"
+      memory_mb   = 256
+      # API Gateway waits 29 s; a plan or a record asked for by the state machine may take longer.
+      timeout_seconds  = 60
+      reaches_database = false
+      environment = {
+        MILLRACE_LAKE              = "lake"
+        MILLRACE_STATE_MACHINE_ARN = "state_machine_arn"
+        MILLRACE_OPERATORS_SECRET  = "operators_secret"
+      }
+    }
+    ingest = {
+      description = "REST to raw"
+      memory_mb   = 512
+      # As long as Lambda allows: the step leaves a checkpoint before its deadline and goes on from it.
+      timeout_seconds  = 900
+      reaches_database = false
+      environment      = { MILLRACE_LAKE = "lake" }
+    }
+    transform = {
+      description      = "Raw to Delta"
+      memory_mb        = 2048
+      timeout_seconds  = 900
+      reaches_database = false
+      environment      = { MILLRACE_LAKE = "lake" }
+    }
+    publish = {
+      description      = "Delta to the operational store"
+      memory_mb        = 1024
+      timeout_seconds  = 900
+      reaches_database = true
+      environment = {
+        MILLRACE_LAKE         = "lake"
+        MILLRACE_STORE_SECRET = "store_owner_secret"
+      }
+    }
+    serve = {
+      description = "Answers the endpoints' routes"
+      # CPU comes with memory, and cold starts and TLS want CPU.
+      memory_mb = 512
+      # A second behind API Gateway's own 29, so that a query stopped at its time limit still gets its answer out.
+      timeout_seconds  = 30
+      reaches_database = true
+      environment = {
+        MILLRACE_LAKE         = "lake"
+        MILLRACE_STORE_SECRET = "store_reader_secret"
+      }
+    }
+  }
+
+  # The same steps without a deadline.
+  tasks = {
+    task = {
+      description = "A step that would outlive a Lambda"
+      steps       = ["ingest", "transform", "publish"]
+      environment = {
+        MILLRACE_LAKE         = "lake"
+        MILLRACE_STORE_SECRET = "store_owner_secret"
+      }
+    }
+  }
+}

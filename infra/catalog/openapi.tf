@@ -1,0 +1,182 @@
+# The gateway's OpenAPI document: routes, parameters, validation, integrations. The consumers' document, with the types
+# of answers and examples, is the one that serve answers under /openapi.json.
+locals {
+  routes = flatten([
+    for name, endpoint in local.endpoints : [
+      for path, route in endpoint.routes : {
+        path        = path
+        description = try(endpoint.metadata.description, "")
+        tag         = name
+        methods     = [for method in coalesce(try(route.methods, null), ["GET"]) : lower(method)]
+        params      = try(route.params, [])
+        auth        = try(route.auth, null)
+      }
+    ]
+  ])
+
+  # Millrace's types => OpenAPI's. The gateway checks only that a required parameter is there; a value of the wrong type
+  # goes on to serve, whose 400 names the parameter and what it should be.
+  param_types = {
+    int       = { type = "integer", format = "int64" }
+    double    = { type = "number", format = "double" }
+    bool      = { type = "boolean" }
+    string    = { type = "string" }
+    date      = { type = "string", format = "date" }
+    timestamp = { type = "string", format = "date-time" }
+    uuid      = { type = "string", format = "uuid" }
+  }
+
+  # How every route pages.
+  paging = [
+    { name = "limit", in = "query", required = false, schema = { type = "integer", format = "int64" } },
+    { name = "cursor", in = "query", required = false, schema = { type = "string" } },
+  ]
+
+  endpoint_operations = [
+    for route in local.routes : {
+      path    = route.path
+      methods = route.methods
+      operation = {
+        summary = route.description
+        tags    = [route.tag]
+        parameters = concat(
+          [
+            for param in route.params : {
+              name     = param.name
+              in       = strcontains(route.path, "{${param.name}}") ? "path" : "query"
+              required = strcontains(route.path, "{${param.name}}") || coalesce(try(param.required, null), false)
+              schema   = local.param_types[param.type]
+            }
+          ],
+          [for param in local.paging : param if !contains(route.params[*].name, param.name)],
+        )
+        function = "serve"
+        # A usage plan's key says whom to count a request for. It is no credential: who may ask is decided by serve.
+        metered = var.metered
+      }
+    }
+  ]
+
+  path_params = { for name in ["name", "run"] : name => { name = name, in = "path", required = true, schema = { type = "string" } } }
+
+  own_operations = [
+    for operation in [
+      { path = "/openapi.json", methods = ["get"], summary = "The API's OpenAPI document", tag = "docs", parameters = [], function = "serve" },
+      { path = "/docs", methods = ["get"], summary = "The API's documentation, to read and to try", tag = "docs", parameters = [], function = "serve" },
+      { path = "/pipelines", methods = ["get"], summary = "The pipelines", tag = "control", parameters = [], function = "trigger" },
+      {
+        path = "/pipelines/{name}/runs", methods = ["post"], summary = "Start a run", tag = "control", function = "trigger"
+        parameters = [
+          local.path_params.name,
+          { name = "Idempotency-Key", in = "header", required = false, schema = { type = "string" } },
+        ]
+      },
+      {
+        path = "/runs", methods = ["get"], summary = "The runs, newest first", tag = "control", function = "trigger"
+        parameters = [
+          { name = "pipeline", in = "query", required = false, schema = { type = "string" } },
+          { name = "status", in = "query", required = false, schema = { type = "string" } },
+          { name = "limit", in = "query", required = false, schema = { type = "integer", format = "int64" } },
+        ]
+      },
+      { path = "/runs/{run}", methods = ["get"], summary = "One run", tag = "control", parameters = [local.path_params.run], function = "trigger" },
+      { path = "/runs/{run}/cancel", methods = ["post"], summary = "Cancel a run", tag = "control", parameters = [local.path_params.run], function = "trigger" },
+    ] :
+    {
+      path    = operation.path
+      methods = operation.methods
+      operation = {
+        summary    = operation.summary
+        tags       = [operation.tag]
+        parameters = operation.parameters
+        function   = operation.function
+        metered    = false
+      }
+    }
+  ]
+
+  operations = concat(local.own_operations, local.endpoint_operations)
+
+  # Paths that more than one definition claims: only one of them could win, so none does (see the output).
+  claims        = flatten([for entry in local.operations : [for method in entry.methods : "${upper(method)} ${entry.path}"]])
+  claimed_twice = distinct([for claim in local.claims : claim if length([for other in local.claims : other if other == claim]) > 1])
+
+  paths = {
+    for path in distinct(local.operations[*].path) : path => merge([
+      for entry in local.operations : {
+        for method in entry.methods : method => merge(
+          {
+            summary    = entry.operation.summary
+            tags       = entry.operation.tags
+            parameters = entry.operation.parameters
+            responses  = { default = { description = "The answer: data, and what went wrong" } }
+            x-amazon-apigateway-integration = {
+              type                = "aws_proxy"
+              httpMethod          = "POST" # how Lambda is invoked, whatever the route's method
+              uri                 = var.invoke_uris[entry.operation.function]
+              passthroughBehavior = "when_no_match"
+              timeoutInMillis     = 29000 # the most that a Regional API has without asking AWS for more
+            }
+          },
+          entry.operation.metered ? { security = [{ meter = [] }] } : {},
+        )
+      } if entry.path == path
+    ]...)
+  }
+
+  # What the gateway itself answers, by its response type. `status` is null where the type covers several.
+  gateway_problems = {
+    BAD_REQUEST_PARAMETERS = { status = 400, title = "Bad request", detail = "$context.error.validationErrorString" }
+    BAD_REQUEST_BODY       = { status = 400, title = "Bad request", detail = "The body cannot be read as what the route takes." }
+    UNAUTHORIZED           = { status = 401, title = "Unauthorized", detail = "The request does not say who sends it." }
+    ACCESS_DENIED          = { status = 403, title = "Forbidden", detail = "The caller may not do this." }
+    INVALID_API_KEY        = { status = 403, title = "Forbidden", detail = "This API counts requests by key: send a usage key in the header x-api-key." }
+    WAF_FILTERED           = { status = 403, title = "Forbidden", detail = "The firewall refused the request." }
+    # The gateway answers 403 and asks for a token where there is no such route, and complains of the signature where
+    # such a request carries an Authorization header. No route here is signed, so both mean the same.
+    MISSING_AUTHENTICATION_TOKEN = { status = 404, title = "Not found", detail = "There is no such route. The routes stand under /docs." }
+    INVALID_SIGNATURE            = { status = 404, title = "Not found", detail = "There is no such route. The routes stand under /docs." }
+    RESOURCE_NOT_FOUND           = { status = 404, title = "Not found", detail = "There is no such route. The routes stand under /docs." }
+    REQUEST_TOO_LARGE            = { status = 413, title = "Request too large", detail = "The request is larger than the API takes." }
+    UNSUPPORTED_MEDIA_TYPE       = { status = 415, title = "Unsupported media type", detail = "The route does not take this content type." }
+    THROTTLED                    = { status = 429, title = "Too many requests", detail = "More requests came than the API takes. Try again shortly." }
+    QUOTA_EXCEEDED               = { status = 429, title = "Quota exceeded", detail = "The usage key's quota is used up." }
+    API_CONFIGURATION_ERROR      = { status = 500, title = "Internal error", detail = "The API is not configured as it should be." }
+    INTEGRATION_FAILURE          = { status = 502, title = "Bad gateway", detail = "The function behind the route failed. Its log says why." }
+    INTEGRATION_TIMEOUT          = { status = 504, title = "Gateway timeout", detail = "The answer took longer than 29 s." }
+    DEFAULT_4XX                  = { status = null, title = "Bad request", detail = "The gateway refused the request." }
+    DEFAULT_5XX                  = { status = null, title = "Internal error", detail = "The gateway failed." }
+  }
+
+  gateway_responses = {
+    for type, problem in local.gateway_problems : type => merge(
+      {
+        responseParameters = { "gatewayresponse.header.Content-Type" = "'application/json'" }
+        responseTemplates = {
+          "application/json" = jsonencode({
+            data = []
+            error = [merge(
+              { type = "about:blank", title = problem.title, detail = problem.detail },
+              problem.status == null ? {} : { status = problem.status },
+            )]
+          })
+        }
+      },
+      problem.status == null ? {} : { statusCode = tostring(problem.status) },
+    )
+  }
+
+  openapi = merge(
+    {
+      openapi                                = "3.0.1"
+      info                                   = { title = var.title, version = "1" }
+      paths                                  = local.paths
+      x-amazon-apigateway-request-validators = { parameters = { validateRequestParameters = true, validateRequestBody = false } }
+      x-amazon-apigateway-request-validator  = "parameters"
+      x-amazon-apigateway-gateway-responses  = local.gateway_responses
+    },
+    var.metered ? {
+      components = { securitySchemes = { meter = { type = "apiKey", name = "x-api-key", in = "header" } } }
+    } : {},
+  )
+}

@@ -1,0 +1,39 @@
+output "openapi" {
+  description = "API Gateway's OpenAPI document, as a value."
+  value       = local.openapi
+
+  precondition {
+    condition     = length(local.claimed_twice) == 0
+    error_message = "More than one definition claims ${join(", ", local.claimed_twice)}: give each route a path of its own; /docs, /openapi.json, /pipelines and /runs are Millrace's."
+  }
+}
+
+output "definitions" {
+  description = "The definitions to put into the lake: key => file."
+  value       = local.definitions
+}
+
+output "schedules" {
+  description = "When pipelines run by themselves: pipeline => description, expression, timezone."
+  value       = local.schedules
+}
+
+output "secrets" {
+  description = "Names of the secrets that the definitions name, by the function that reads them."
+  value       = local.secrets
+}
+
+output "functions" {
+  description = "The functions: description, memory, timeout, which value each environment variable gets."
+  value       = local.functions
+}
+
+output "tasks" {
+  description = "The tasks: description, the steps they run, which value each environment variable gets."
+  value       = local.tasks
+}
+
+output "alarms" {
+  description = "The alarms: namespace, metric, and what it is about."
+  value       = local.alarms
+}

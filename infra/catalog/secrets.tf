@@ -1,0 +1,16 @@
+locals {
+  # `aws::secret/NAME` and `aws::secret/NAME#field`, wherever they stand under `auth`: the forms of `auth` may grow
+  # without a change here.
+  secret_reference = "aws::secret/([A-Za-z0-9/_+=.@-]+)"
+
+  secrets = {
+    # The credentials of the systems that data is pulled from.
+    ingest = toset(flatten([
+      for connection in local.connections : regexall(local.secret_reference, jsonencode(try(connection.auth, null)))
+    ]))
+    # The keys of those who may read the endpoints.
+    serve = toset(flatten([
+      for route in local.routes : regexall(local.secret_reference, jsonencode(route.auth))
+    ]))
+  }
+}

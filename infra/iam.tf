@@ -1,0 +1,129 @@
+# What each function may do, and no more. A role a function; the task's is the union of the steps that it runs.
+#
+# A note on s3:ListBucket: S3 tells a missing object (404) from a forbidden one (403) only to those who may list the
+# bucket, and a GetObject carries no prefix. `IfExists` lets it count for GetObject, and holds every list that names a
+# prefix to those below.
+locals {
+  lake_prefixes = {
+    trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
+    ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "runs/"]
+    transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
+    publish   = ["definitions/pinned/", "tables/", "runs/"]
+    serve     = ["definitions/endpoints/"]
+  }
+
+  lake_reads = {
+    trigger   = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
+    ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "runs/*"]
+    transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
+    publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
+    serve     = ["definitions/endpoints/*"]
+  }
+
+  lake_writes = {
+    trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
+    ingest    = ["raw/*", "state/*", "dead/*", "runs/*"]
+    transform = ["tables/*", "quarantine/*", "runs/*"]
+    publish   = ["runs/*"]
+    serve     = []
+  }
+
+  # Of two writers of one segment the loser removes its bytes; so does a table's writer whose commit did not come about.
+  lake_deletes = {
+    trigger   = []
+    ingest    = ["raw/*/segment/*"]
+    transform = ["tables/*"]
+    publish   = []
+    serve     = []
+  }
+
+  readable_secrets = {
+    trigger   = [local.own_secrets.operators]
+    ingest    = sort(module.catalog.secrets.ingest)
+    transform = []
+    publish   = [local.own_secrets.store_owner]
+    serve     = concat(sort(module.catalog.secrets.serve), [local.own_secrets.store_reader])
+  }
+
+  step_statements = {
+    for name in keys(local.lake_reads) : name => [
+      for statement in [
+        {
+          Sid       = "ListLake"
+          Effect    = "Allow"
+          Action    = ["s3:ListBucket"]
+          Resource  = [local.lake_arn]
+          Condition = { StringLikeIfExists = { "s3:prefix" = [for prefix in local.lake_prefixes[name] : "${prefix}*"] } }
+        },
+        { Sid = "ReadLake", Effect = "Allow", Action = ["s3:GetObject"], Resource = [for prefix in local.lake_reads[name] : "${local.lake_arn}/${prefix}"] },
+        { Sid = "WriteLake", Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for prefix in local.lake_writes[name] : "${local.lake_arn}/${prefix}"] },
+        { Sid = "TidyLake", Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for prefix in local.lake_deletes[name] : "${local.lake_arn}/${prefix}"] },
+        { Sid = "ReadSecrets", Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [for secret in local.readable_secrets[name] : local.secret_arns[secret]] },
+      ] : statement if length(statement.Resource) > 0
+    ]
+  }
+
+  function_statements = {
+    for name, function in module.catalog.functions : name => concat(
+      local.step_statements[name],
+      [{
+        Sid      = "WriteLog"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${var.name}-${name}:*"]
+      }],
+      name != "trigger" ? [] : [
+        { Sid = "StartRuns", Effect = "Allow", Action = ["states:StartExecution"], Resource = [local.state_machine_arn] },
+        { Sid = "EndRuns", Effect = "Allow", Action = ["states:DescribeExecution", "states:StopExecution"], Resource = [local.execution_arns] },
+      ],
+      # Lambda places network interfaces with the function's role; AWS has no narrower resource for most of these.
+      !(function.reaches_database && var.network != null) ? [] : [{
+        Sid    = "JoinNetwork"
+        Effect = "Allow"
+        Action = [
+          "ec2:AssignPrivateIpAddresses",
+          "ec2:CreateNetworkInterface",
+          "ec2:DeleteNetworkInterface",
+          "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSubnets",
+          "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource = ["*"]
+      }],
+    )
+  }
+}
+
+resource "aws_iam_role" "function" {
+  for_each = module.catalog.functions
+
+  name        = "${var.name}-${each.key}"
+  description = each.value.description
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }]
+  })
+}
+
+resource "aws_iam_role_policy" "function" {
+  for_each = local.function_statements
+
+  name   = "work"
+  role   = aws_iam_role.function[each.key].id
+  policy = jsonencode({ Version = "2012-10-17", Statement = each.value })
+}
+
+# How AWS's services take on the other roles: on behalf of this account only.
+locals {
+  service_trust = {
+    for service in ["ecs-tasks", "scheduler", "states"] : service => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Action    = "sts:AssumeRole"
+        Principal = { Service = "${service}.amazonaws.com" }
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      }]
+    })
+  }
+}
