@@ -8,7 +8,7 @@ resource "aws_sfn_state_machine" "pipeline" {
     ingest_arn    = local.function_arns.ingest
     transform_arn = local.function_arns.transform
     publish_arn   = local.function_arns.publish
-    cluster_arn   = aws_ecs_cluster.this.arn
+    cluster_arn   = local.cluster_arn
     # The family, not a revision of it: a run that is under way when the task is deployed anew goes on with the new one.
     task_definition       = local.task_family
     task_subnets          = join(",", local.task_network.subnet_ids)
@@ -22,7 +22,7 @@ resource "aws_sfn_state_machine" "pipeline" {
     include_execution_data = false # the history has it; the log needs no second copy
   }
 
-  depends_on = [aws_iam_role_policy.pipeline]
+  depends_on = [aws_ecs_cluster.this, aws_iam_role_policy.pipeline]
 }
 
 resource "aws_cloudwatch_log_group" "pipeline" {
