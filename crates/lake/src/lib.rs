@@ -1,1 +1,25 @@
-//! 
+//! Delta tables in the lake: opened, read as streams, written in bounded memory, and committed with the sequence number
+//! of what they hold. The only crate that names deltalake.
+//!
+//! A table's rows change in one way: files are written first ([`Writer`]), then one commit ([`Commit`]) adds them, removes
+//! others, extends the schema and notes the sequence number, all or nothing. A commit that finds another one in its place
+//! fails with [`ErrorKind::Conflict`]; the caller reads again and decides again. What a writer that was killed leaves are
+//! files that no commit names.
+
+mod commit;
+mod error;
+mod keys;
+mod lake;
+mod parquet_file;
+mod scan;
+mod stats;
+mod table;
+mod writer;
+
+pub use commit::{Commit, WriteKind};
+pub use error::{Error, ErrorKind};
+pub use keys::{KeySet, Rewritten};
+pub use lake::Lake;
+pub use scan::{RowStream, Scan};
+pub use table::{DataFile, Table};
+pub use writer::Writer;

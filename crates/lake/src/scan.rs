@@ -1,0 +1,149 @@
+use crate::error::{Error, ErrorKind};
+use crate::parquet_file::ParquetFile;
+use crate::table::DataFile;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use std::sync::Arc;
+
+/// Rows, batch by batch.
+pub type RowStream = BoxStream<'static, Result<RecordBatch, Error>>;
+
+/// Which of a table's rows are read, and how.
+#[derive(Debug)]
+#[must_use]
+pub struct Scan {
+    table: String,
+    store: Arc<dyn ObjectStore>,
+    schema: SchemaRef,
+    files: Vec<DataFile>,
+    batch_rows: usize,
+}
+
+impl Scan {
+    pub(crate) fn new(
+        table: &str,
+        store: Arc<dyn ObjectStore>,
+        schema: SchemaRef,
+        files: Vec<DataFile>,
+    ) -> Self {
+        Self {
+            table: table.to_owned(),
+            store,
+            schema,
+            files,
+            batch_rows: 16_384,
+        }
+    }
+
+    /// Only these files.
+    pub fn files(mut self, files: Vec<DataFile>) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Only the columns of that name, in that order; a name that the table does not have is left out.
+    pub fn columns(mut self, names: &[impl AsRef<str>]) -> Self {
+        let fields = names
+            .iter()
+            .filter_map(|name| self.schema.field_with_name(name.as_ref()).ok().cloned())
+            .collect::<Vec<_>>();
+        self.schema = Arc::new(Schema::new(fields));
+        self
+    }
+
+    /// As rows of that schema: columns that a file does not have are null.
+    pub fn schema(mut self, schema: SchemaRef) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// At most so many rows in a batch.
+    pub fn batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = rows;
+        self
+    }
+
+    /// The rows, file by file, in the order of the files.
+    pub fn stream(self) -> RowStream {
+        let Self {
+            table,
+            store,
+            schema,
+            files,
+            batch_rows,
+        } = self;
+        stream::iter(files)
+            .then(move |file| {
+                open(
+                    table.clone(),
+                    store.clone(),
+                    schema.clone(),
+                    file,
+                    batch_rows,
+                )
+            })
+            .try_flatten()
+            .boxed()
+    }
+}
+
+async fn open(
+    table: String,
+    store: Arc<dyn ObjectStore>,
+    schema: SchemaRef,
+    file: DataFile,
+    batch_rows: usize,
+) -> Result<RowStream, Error> {
+    let path = Path::parse(&file.path)
+        .map_err(|error| Error::because(ErrorKind::Malformed, &table, error))?;
+    let reader = ParquetFile {
+        store,
+        path,
+        size: file.size,
+    };
+    let builder = ParquetRecordBatchStreamBuilder::new(reader)
+        .await
+        .map_err(|error| Error::of(&table, error))?;
+    let wanted: Vec<usize> = builder
+        .schema()
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| schema.field_with_name(field.name()).is_ok())
+        .map(|(position, _)| position)
+        .collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let stream = builder
+        .with_projection(mask)
+        .with_batch_size(batch_rows)
+        .build()
+        .map_err(|error| Error::of(&table, error))?;
+    let rows = stream.map(move |batch| {
+        let batch = batch.map_err(|error| Error::of(&table, error))?;
+        conform(&batch, &schema)
+            .map_err(|error| Error::because(ErrorKind::Malformed, &table, error))
+    });
+    Ok(rows.boxed())
+}
+
+/// The batch with the columns of that schema.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+            Some(column) => cast(column, field.data_type()),
+        })
+        .collect::<Result<Vec<ArrayRef>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+}

@@ -1,0 +1,142 @@
+use crate::error::Error;
+use crate::stats::stats;
+use crate::table::DataFile;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use object_store::ObjectStore;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use parquet::arrow::AsyncArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How large a file may grow before the next one is begun.
+const FILE_BYTES: usize = 128 * 1024 * 1024;
+/// How large a row group may grow: what the writer keeps in memory, and what a reader has to.
+const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
+/// How many rows a row group may have.
+const ROW_GROUP_ROWS: usize = 1024 * 1024;
+/// How much of a file is sent at once.
+const UPLOAD_BYTES: usize = 8 * 1024 * 1024;
+
+/// Writes the files of a table: Parquet, compressed with zstd, with statistics. Nothing of it is in the table before a
+/// commit says so.
+pub struct Writer {
+    table: String,
+    store: Arc<dyn ObjectStore>,
+    schema: SchemaRef,
+    open: Option<OpenFile>,
+    written: Vec<DataFile>,
+}
+
+struct OpenFile {
+    path: String,
+    parquet: AsyncArrowWriter<BufWriter>,
+}
+
+impl Writer {
+    pub(crate) fn new(table: &str, store: Arc<dyn ObjectStore>, schema: SchemaRef) -> Self {
+        Self {
+            table: table.to_owned(),
+            store,
+            schema,
+            open: None,
+            written: Vec::new(),
+        }
+    }
+
+    /// The columns that it writes.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// From now on writes these columns: the ones it had so far, and more.
+    pub async fn extend(&mut self, schema: SchemaRef) -> Result<(), Error> {
+        if schema != self.schema {
+            self.close_file().await?;
+            self.schema = schema;
+        }
+        Ok(())
+    }
+
+    /// Writes rows of the writer's schema.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            self.open = Some(self.open_file().map_err(|error| self.error(error))?);
+        }
+        let Some(file) = &mut self.open else {
+            return Ok(());
+        };
+        let full = match file.parquet.write(batch).await {
+            Ok(()) => file.parquet.bytes_written() + file.parquet.in_progress_size() >= FILE_BYTES,
+            Err(error) => return Err(self.error(error)),
+        };
+        if full {
+            self.close_file().await?;
+        }
+        Ok(())
+    }
+
+    /// The files, all of them complete.
+    pub async fn finish(mut self) -> Result<Vec<DataFile>, Error> {
+        self.close_file().await?;
+        Ok(self.written)
+    }
+
+    fn open_file(&self) -> Result<OpenFile, ParquetError> {
+        let path = format!(
+            "part-{:05}-{}.zstd.parquet",
+            self.written.len(),
+            Uuid::new_v4()
+        );
+        let sink =
+            BufWriter::with_capacity(self.store.clone(), Path::from(path.as_str()), UPLOAD_BYTES)
+                .with_max_concurrency(2);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .build();
+        let parquet = AsyncArrowWriter::try_new(sink, self.schema.clone(), Some(properties))?;
+        Ok(OpenFile { path, parquet })
+    }
+
+    async fn close_file(&mut self) -> Result<(), Error> {
+        let Some(mut file) = self.open.take() else {
+            return Ok(());
+        };
+        let metadata = file
+            .parquet
+            .finish()
+            .await
+            .map_err(|error| self.error(error))?;
+        self.written.push(DataFile {
+            path: file.path,
+            size: file.parquet.bytes_written() as u64,
+            rows: Some(metadata.file_metadata().num_rows().max(0).cast_unsigned()),
+            stats: Some(stats(&metadata)),
+        });
+        Ok(())
+    }
+
+    fn error(&self, error: ParquetError) -> Error {
+        Error::of(&self.table, error)
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Writer")
+            .field("table", &self.table)
+            .field("written", &self.written.len())
+            .finish_non_exhaustive()
+    }
+}
