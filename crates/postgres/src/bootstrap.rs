@@ -1,0 +1,94 @@
+//! What must be there before anything is published: two roles, and the table that says what is published.
+
+use crate::connection::connect;
+use crate::credentials::Credentials;
+use crate::errors::failure;
+use crate::sql::{identifier, literal};
+use millrace_model::Failure;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+/// Sets the store up, or finds it set up: a role that owns what is published, a role that reads it, and the schema
+/// `millrace`. Passwords become those given. What the owner makes later, the reader may read.
+///
+/// `admin` needs `CREATEROLE` and the right to grant on the database; it need not be a superuser, as none is on RDS.
+/// All three name the same database.
+pub async fn bootstrap(
+    admin: &Credentials,
+    owner: &Credentials,
+    reader: &Credentials,
+) -> Result<(), Failure> {
+    let client = connect(admin, "millrace bootstrap").await?;
+    for role in [owner, reader] {
+        create_role(&client, role)
+            .await
+            .map_err(|error| failure(&error, admin, "create the roles"))?;
+    }
+    let database = identifier(&admin.dbname);
+    let (owner_role, reader_role) = (identifier(&owner.username), identifier(&reader.username));
+    client
+        .batch_execute(&format!(
+            "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {owner_role};
+             GRANT CONNECT ON DATABASE {database} TO {reader_role};"
+        ))
+        .await
+        .map_err(|error| failure(&error, admin, "grant the roles what they need"))?;
+    // The owner makes its own schema: on RDS the admin could not give it one without becoming a member of its role.
+    let client = connect(owner, "millrace bootstrap").await?;
+    client
+        .batch_execute(&format!(
+            "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {reader_role};
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {reader_role};
+             {PUBLISHED}"
+        ))
+        .await
+        .map_err(|error| failure(&error, owner, "create the schema `millrace`"))
+}
+
+/// Which version of which Delta table each relation holds.
+const PUBLISHED: &str = "
+    CREATE SCHEMA IF NOT EXISTS millrace;
+    CREATE TABLE IF NOT EXISTS millrace.published (
+        schema text NOT NULL,
+        relation text NOT NULL,
+        source text NOT NULL,
+        version bigint NOT NULL,
+        layout text NOT NULL,
+        run text NOT NULL,
+        published_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (schema, relation)
+    );
+    COMMENT ON TABLE millrace.published IS
+        'What Millrace published: the Delta table and its version behind each relation.';
+    COMMENT ON COLUMN millrace.published.layout IS
+        'A digest of columns, types and key: where it differs, the relation is made anew.';";
+
+/// Two set-ups at once may both find no role: the one that comes second finds it then.
+async fn create_role(client: &Client, role: &Credentials) -> Result<(), tokio_postgres::Error> {
+    let exists = client
+        .query_opt(
+            "SELECT 1 FROM pg_roles WHERE rolname = $1",
+            &[&role.username],
+        )
+        .await?
+        .is_some();
+    let name = identifier(&role.username);
+    // PostgreSQL takes no parameters in statements of this kind.
+    let attributes = format!("LOGIN PASSWORD {}", literal(&role.password));
+    if !exists {
+        match client
+            .batch_execute(&format!("CREATE ROLE {name} {attributes}"))
+            .await
+        {
+            Err(error)
+                if matches!(
+                    error.code(),
+                    Some(&(SqlState::DUPLICATE_OBJECT | SqlState::UNIQUE_VIOLATION))
+                ) => {}
+            other => return other,
+        }
+    }
+    client
+        .batch_execute(&format!("ALTER ROLE {name} {attributes}"))
+        .await
+}
