@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -21,20 +22,20 @@ from localcloud.progress import Failed, step
 PATIENCE = 30
 
 
-def start(instance: Instance, without: str = "") -> None:
-    """Starts the emulator, unless it runs already. `without` names patches to leave out, for the tests that show what
-    they mend."""
+def start(instance: Instance, settings: Mapping[str, str] | None = None) -> None:
+    """Starts the emulator, unless it runs already. `settings` are environment variables of the emulator's that win
+    over the ones here."""
     if instance.is_running("emulator"):
         return
     step("starting the AWS emulator")
     # Another process may take the port in the moment between finding it free and listening on it.
     for _ in range(3):
-        if _start_on(instance, processes.free_port(), without):
+        if _start_on(instance, processes.free_port(), settings or {}):
             return
     raise Failed(f"the AWS emulator did not start: see {instance.path('log', 'emulator.log')}")
 
 
-def _start_on(instance: Instance, port: int, without: str) -> bool:
+def _start_on(instance: Instance, port: int, settings: Mapping[str, str]) -> bool:
     url = f"http://127.0.0.1:{port}"
     temporary = instance.folder("tmp")
     environment = {
@@ -56,13 +57,11 @@ def _start_on(instance: Instance, port: int, without: str) -> bool:
         "S3_PERSIST": "0",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        "MILLRACE_EMULATOR_WITHOUT": without,
     }
-    if docker_engine.is_available():
-        instance.facts["tasks"] = "containers"
-    else:
-        instance.facts["tasks"] = "processes"
+    if not docker_engine.is_available():
         environment["MILLRACE_TASK_PROGRAM"] = str(ROOT / "target" / "debug" / "task")
+    environment.update(settings)
+    instance.facts["tasks"] = "processes" if "MILLRACE_TASK_PROGRAM" in environment else "containers"
     log = instance.path("log", "emulator.log")
     process = processes.spawn([sys.executable, "-m", "localcloud.emulator"], environment, log, instance.directory)
     instance.processes["emulator"] = process

@@ -15,6 +15,10 @@ from pathlib import Path
 MARK = "MILLRACE_CLOUD_INSTANCE"
 
 
+#: What this process started itself and has to collect.
+_children: list[subprocess.Popen[bytes]] = []
+
+
 @dataclass(frozen=True)
 class Process:
     """A process, told apart from a later one of the same id by the moment when it started."""
@@ -39,6 +43,7 @@ def spawn(arguments: list[str], environment: dict[str, str], log: Path, director
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _children.append(child)
     return Process(child.pid, _started(child.pid) or "")
 
 
@@ -49,14 +54,14 @@ def stop(process: Process, grace: float = 5) -> None:
     os.kill(process.pid, signal.SIGTERM)
     until = time.monotonic() + grace
     while process.is_alive() and time.monotonic() < until:
-        _reap(process.pid)
+        _collect()
         time.sleep(0.05)
     try:
         # Its children are in its group, and as long as one of them lives the group's id is not given anew.
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
-    _reap(process.pid)
+    _collect()
 
 
 def stop_marked(instance: str) -> int:
@@ -82,11 +87,8 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
+def _collect() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _started(pid: int) -> str | None:

@@ -100,6 +100,21 @@ def answer_failed_integrations() -> None:
     gateway._gateway_error_response = render_with_status
 
 
+@patch("api_gateway.validation_error")
+def tell_validation_errors() -> None:
+    """`$context.error.validationErrorString` goes out as it is written: a caller would read that instead of the
+    parameter's name."""
+    render = gateway._gateway_error_response
+
+    def render_with_validation_error(error: Any, request: dict) -> tuple:
+        status, headers, body = render(error, request)
+        # Within a JSON text, as everything in a template is.
+        told = json.dumps(error.message or "")[1:-1]
+        return status, headers, body.replace(b"$context.error.validationErrorString", told.encode())
+
+    gateway._gateway_error_response = render_with_validation_error
+
+
 _api_key: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("api_key", default=None)
 
 

@@ -9,9 +9,10 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import ecs
 from ministack.services import stepfunctions as sfn
 
@@ -26,10 +27,27 @@ _NOT_IN_A_NAME = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]")
 #: The execution on whose behalf this thread works.
 _execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
 
+@dataclass
+class _Map:
+    """A map that runs: the states of its items, and the error of the first item that failed."""
+
+    states: Any
+    error: sfn._ExecutionError | None = None
+
+    def fail(self, error: sfn._ExecutionError) -> None:
+        self.error = self.error or error
+
+
+#: The maps inside which this thread works, innermost last.
+_maps: contextvars.ContextVar[tuple[_Map, ...]] = contextvars.ContextVar("maps", default=())
+
 
 def _ended() -> bool:
+    """Whether what this thread works for has ended: its execution, or a map that one of its items has failed."""
     execution = _execution.get()
-    return execution is not None and execution["status"] != "RUNNING"
+    if execution is not None and execution["status"] != "RUNNING":
+        return True
+    return any(each.error is not None for each in _maps.get())
 
 
 def _sleep(seconds: float) -> None:
@@ -112,6 +130,37 @@ def _definition_of(execution: dict) -> dict:
         return {}
 
 
+@patch("step_functions.failed_map")
+def end_items_of_a_failed_map() -> None:
+    """A map of which one item has failed goes on until the last item has ended, hours later perhaps; on AWS it fails,
+    and nothing more is started for the others."""
+    run_map, run_states = sfn._run_map_items, sfn._run_sub_machine
+
+    def run_map_until_failure(state: dict, raw_input: Any, execution: dict, context: dict) -> tuple:
+        running = _Map(states=(state.get("ItemProcessor") or state.get("Iterator") or {}).get("States"))
+        token = _maps.set((*_maps.get(), running))
+        try:
+            return run_map(state, raw_input, execution, context)
+        except sfn._ExecutionError:
+            # The emulator raises the first item's error, which may be only that it was ended.
+            raise running.error or sfn._ExecutionError("States.Runtime", "a map failed without an error") from None
+        finally:
+            _maps.reset(token)
+
+    def run_item(states: dict, *arguments: Any) -> Any:
+        try:
+            return run_states(states, *arguments)
+        except sfn._ExecutionError as error:
+            maps = _maps.get()
+            # A branch of a Parallel state inside the item is none of the map's items.
+            if maps and maps[-1].states is states:
+                maps[-1].fail(error)
+            raise
+
+    sfn._run_map_items = run_map_until_failure
+    sfn._run_sub_machine = run_item
+
+
 @patch("step_functions.heartbeat")
 def expect_heartbeats() -> None:
     """`HeartbeatSeconds` is ignored, so a container that dies is waited for until the task's own time limit, if it
@@ -153,12 +202,18 @@ def _listen(token: str, heartbeat: float | None, done: threading.Event) -> None:
         return
 
 
-@patch("step_functions.late_token")
-def name_late_tokens() -> None:
-    """A token that nobody waits for any more gives `TaskDoesNotExist`; AWS says `TaskTimedOut`, and a task that is
+@patch("step_functions.tokens")
+def give_each_attempt_its_token() -> None:
+    """All attempts of a state share one token, so that a task that was given up can still answer for its successor.
+    And a token that nobody waits for any more gives `TaskDoesNotExist`; AWS says `TaskTimedOut`, and a task that is
     told so should end."""
     given: set[str] = set()
-    invoke = sfn._invoke_with_callback
+    invoke, fill = sfn._invoke_with_callback, sfn._apply_jsonata_arguments
+
+    def fill_with_new_token(state: dict, raw_input: Any, context: dict | None = None) -> Any:
+        if context and "Task" in context:
+            context["Task"] = {"Token": new_uuid()}
+        return fill(state, raw_input, context)
 
     def invoke_and_remember(resource: str, data: Any, token: str, state: dict) -> Any:
         given.add(token)
@@ -168,11 +223,12 @@ def name_late_tokens() -> None:
         def handle(data: dict) -> tuple:
             token = data.get("taskToken")
             if token in given and sfn._task_tokens.get(token) is None:
-                return error_response_json("TaskTimedOut", f"Task Timed Out: Provided task does not exist anymore", 400)
+                return error_response_json("TaskTimedOut", "Task Timed Out: Provided task does not exist anymore", 400)
             return handler(data)
 
         return handle
 
+    sfn._apply_jsonata_arguments = fill_with_new_token
     sfn._invoke_with_callback = invoke_and_remember
     for name in ("_send_task_success", "_send_task_failure", "_send_task_heartbeat"):
         setattr(sfn, name, late(getattr(sfn, name)))
@@ -235,6 +291,20 @@ def name_errors_of_functions() -> None:
         return result
 
     sfn._call_lambda = call_and_name
+
+
+@patch("step_functions.output_of_succeed")
+def give_output_of_succeed() -> None:
+    """A Succeed state passes its input on, whatever its `Output` says: a run's whole state would grow into the result
+    of its maps."""
+    apply = sfn._apply_output_path
+
+    def apply_output(state: dict, data: Any, context: dict | None = None) -> Any:
+        if state.get("Type") == "Succeed" and sfn._state_query_language(state, context) == "JSONata":
+            return sfn._apply_jsonata_output(state, data, context, default=data)
+        return apply(state, data, context)
+
+    sfn._apply_output_path = apply_output
 
 
 @patch("step_functions.run_task")
