@@ -70,7 +70,7 @@ locals {
         Sid      = "WriteLog"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${var.name}-${name}:*"]
+        Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${var.name}-${name}:log-stream:*"]
       }],
       name != "trigger" ? [] : [
         { Sid = "StartRuns", Effect = "Allow", Action = ["states:StartExecution"], Resource = [local.state_machine_arn] },

@@ -33,6 +33,8 @@ resource "aws_s3_bucket_public_access_block" "lake" {
 }
 
 resource "aws_s3_bucket_policy" "lake" {
+  count = var.lake_tls_only ? 1 : 0
+
   bucket = aws_s3_bucket.lake.id
 
   policy = jsonencode({

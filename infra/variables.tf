@@ -123,6 +123,12 @@ variable "lake_noncurrent_days" {
   }
 }
 
+variable "lake_tls_only" {
+  description = "Whether the bucket refuses requests without TLS. False only where S3's endpoint has none, as an S3-compatible one on a laptop."
+  type        = bool
+  default     = true
+}
+
 variable "s3_use_path_style" {
   description = "Whether buckets stand in the path of S3's URLs and not in the host name, as S3-compatible endpoints want it."
   type        = bool

@@ -126,7 +126,7 @@ locals {
 
   # What the gateway itself answers, by its response type. `status` is null where the type covers several.
   gateway_problems = {
-    BAD_REQUEST_PARAMETERS = { status = 400, title = "Bad request", detail = "$context.error.validationErrorString" }
+    BAD_REQUEST_PARAMETERS = { status = 400, title = "Bad request", detail = "$context.error.message" }
     BAD_REQUEST_BODY       = { status = 400, title = "Bad request", detail = "The body cannot be read as what the route takes." }
     UNAUTHORIZED           = { status = 401, title = "Unauthorized", detail = "The request does not say who sends it." }
     ACCESS_DENIED          = { status = 403, title = "Forbidden", detail = "The caller may not do this." }

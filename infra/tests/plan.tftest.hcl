@@ -79,6 +79,11 @@ run "defaults" {
     condition     = length(aws_s3_bucket_lifecycle_configuration.lake) == 1
     error_message = "Replaced versions go after a time."
   }
+
+  assert {
+    condition     = length(aws_s3_bucket_policy.lake) == 1
+    error_message = "The lake refuses requests without TLS."
+  }
 }
 
 run "least_privilege" {
