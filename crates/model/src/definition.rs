@@ -3,13 +3,20 @@
 
 pub mod connection;
 pub mod endpoint;
+pub mod parse;
 pub mod pipeline;
+pub mod problem;
+pub mod set;
+pub(crate) mod wire;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub use connection::Connection;
 pub use endpoint::Endpoint;
 pub use pipeline::Pipeline;
+pub use problem::Problem;
 
 /// Everything that a run needs to know, fixed at the moment when it starts: a definition that changes while the run is
 /// under way does not change the run.
@@ -26,7 +33,21 @@ pub struct Pinned {
 impl Pinned {
     /// The connection of that name.
     pub fn connection(&self, name: &str) -> Option<&Connection> {
-        self.connections.iter().find(|connection| connection.name == name)
+        self.connections
+            .iter()
+            .find(|connection| connection.name == name)
+    }
+
+    /// The JSON in which it is kept: fields in the order of their declaration, maps in the order of their keys, so that
+    /// equal definitions have equal bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Nothing in a definition can fail to serialise: its maps have text as keys, and its numbers come from JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Its version: the SHA-256 of its JSON in hexadecimal, which is also its name in the lake.
+    pub fn version(&self) -> String {
+        hex::encode(Sha256::digest(self.to_json()))
     }
 }
 
@@ -39,6 +60,28 @@ impl FieldPath {
     /// The path's segments, outermost first.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('.').filter(|segment| !segment.is_empty())
+    }
+
+    /// The name of the column that a field becomes where none is declared: `properties.magType` → `properties_mag_type`.
+    /// It is of `a-z`, `0-9` and `_` with a letter first, so that SQL names it without quotes.
+    pub fn column_name(&self) -> String {
+        let mut name = String::new();
+        let mut after_lower = false;
+        for letter in self.0.chars() {
+            if letter.is_ascii_uppercase() && after_lower {
+                name.push('_');
+            }
+            after_lower = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+            name.push(if letter.is_ascii_alphanumeric() {
+                letter.to_ascii_lowercase()
+            } else {
+                '_'
+            });
+        }
+        if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+            name.insert_str(0, "c_");
+        }
+        name
     }
 }
 

@@ -64,6 +64,9 @@ pub struct Failure {
 impl Failure {
     /// A failure of that name.
     pub fn new(name: FailureName, message: impl Into<String>) -> Self {
-        Self { name, message: message.into() }
+        Self {
+            name,
+            message: message.into(),
+        }
     }
 }

@@ -34,8 +34,17 @@ pub fn raw_manifests(pipeline: &str, resource: &str, run: &RunId) -> String {
 
 /// The bodies of a segment. `writer` is unique to one writer, so that two at once never overwrite one another; the
 /// manifest names the one that counts.
-pub fn raw_segment(pipeline: &str, resource: &str, run: &RunId, segment: u32, writer: &str) -> String {
-    format!("{}segment/{segment:08}-{writer}.zst", raw(pipeline, resource, run))
+pub fn raw_segment(
+    pipeline: &str,
+    resource: &str,
+    run: &RunId,
+    segment: u32,
+    writer: &str,
+) -> String {
+    format!(
+        "{}segment/{segment:08}-{writer}.zst",
+        raw(pipeline, resource, run)
+    )
 }
 
 /// A resource's cursor and the list of its complete runs.
@@ -62,6 +71,9 @@ pub fn dead(pipeline: &str, resource: &str, run: &RunId, request: &str) -> Strin
 pub fn run(run: &RunId) -> String {
     format!("runs/{}/{run}.json", run.pipeline())
 }
+
+/// The folder of the ledger: a folder of entries for each pipeline.
+pub const ALL_RUNS: &str = "runs/";
 
 /// The folder of a pipeline's entries in the ledger, with a slash at the end.
 pub fn runs(pipeline: &str) -> String {

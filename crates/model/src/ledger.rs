@@ -18,8 +18,12 @@ const SUFFIX: usize = 1 + "20260101T000000Z".len() + 1 + 8;
 impl RunId {
     /// The run of a pipeline at a time, in seconds since 1970, told apart from others of that second by `discriminator`.
     pub fn new(pipeline: &str, epoch_seconds: i64, discriminator: u32) -> Self {
-        let time = jiff::Timestamp::from_second(epoch_seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        Self(format!("{pipeline}-{}-{discriminator:08x}", time.strftime("%Y%m%dT%H%M%SZ")))
+        let time =
+            jiff::Timestamp::from_second(epoch_seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Self(format!(
+            "{pipeline}-{}-{discriminator:08x}",
+            time.strftime("%Y%m%dT%H%M%SZ")
+        ))
     }
 
     /// The pipeline.
@@ -42,7 +46,11 @@ impl TryFrom<String> for RunId {
     type Error = NotARunId;
 
     fn try_from(text: String) -> Result<Self, NotARunId> {
-        let split = text.len().checked_sub(SUFFIX).filter(|_| text.is_ascii()).map(|at| text.split_at(at));
+        let split = text
+            .len()
+            .checked_sub(SUFFIX)
+            .filter(|_| text.is_ascii())
+            .map(|at| text.split_at(at));
         let Some((pipeline, suffix)) = split else {
             return Err(NotARunId(text));
         };
@@ -54,10 +62,18 @@ impl TryFrom<String> for RunId {
                 15 => byte == b'Z',
                 _ => byte.is_ascii_digit(),
             })
-            && discriminator.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
+            && discriminator
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
             && !pipeline.is_empty()
-            && pipeline.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
-        if shaped { Ok(Self(text)) } else { Err(NotARunId(text)) }
+            && pipeline.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
+            });
+        if shaped {
+            Ok(Self(text))
+        } else {
+            Err(NotARunId(text))
+        }
     }
 }
 

@@ -7,7 +7,9 @@ pub mod definition;
 pub mod failure;
 pub mod keys;
 pub mod ledger;
+pub mod query;
 pub mod raw;
+pub mod schema;
 pub mod state;
 pub mod step;
 

@@ -17,6 +17,10 @@ pub struct Manifest {
     pub object: Option<String>,
     /// The bodies, in the order in which they came.
     pub pages: Vec<Page>,
+    /// The value of the incremental parameter in all requests of the run, whatever other runs do to the cursor
+    /// meanwhile; none where the resource is not incremental.
+    #[serde(default)]
+    pub start: Option<CursorValue>,
     /// Where the run goes on.
     pub next: Position,
     /// The largest value of the incremental field in this and all earlier segments of the run.

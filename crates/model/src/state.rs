@@ -38,12 +38,23 @@ pub struct CompleteRun {
 impl ResourceState {
     /// Notes that a run is complete and moves the cursor, which never goes back. Says `false`, and changes nothing,
     /// where that was noted before.
-    pub fn complete(&mut self, run: &RunId, segments: u32, records: u64, cursor: Option<CursorValue>) -> bool {
+    pub fn complete(
+        &mut self,
+        run: &RunId,
+        segments: u32,
+        records: u64,
+        cursor: Option<CursorValue>,
+    ) -> bool {
         if self.runs.iter().any(|complete| complete.run == *run) {
             return false;
         }
         self.sequence += 1;
-        self.runs.push(CompleteRun { sequence: self.sequence, run: run.clone(), segments, records });
+        self.runs.push(CompleteRun {
+            sequence: self.sequence,
+            run: run.clone(),
+            segments,
+            records,
+        });
         let surplus = self.runs.len().saturating_sub(KEPT_RUNS);
         self.runs.drain(..surplus);
         if let Some(cursor) = cursor
@@ -56,6 +67,8 @@ impl ResourceState {
 
     /// The complete runs behind that sequence number, oldest first.
     pub fn since(&self, sequence: u64) -> impl Iterator<Item = &CompleteRun> {
-        self.runs.iter().filter(move |complete| complete.sequence > sequence)
+        self.runs
+            .iter()
+            .filter(move |complete| complete.sequence > sequence)
     }
 }

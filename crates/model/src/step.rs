@@ -78,8 +78,16 @@ pub type Counts = BTreeMap<String, u64>;
 impl StepOutput {
     /// The output of an invocation with that input.
     pub fn new(input: &StepInput, next: Next, counts: Counts) -> Self {
-        let input = StepInput { invocation: input.invocation + 1, ..input.clone() };
-        Self { next, wait_seconds: 0, input, counts }
+        let input = StepInput {
+            invocation: input.invocation + 1,
+            ..input.clone()
+        };
+        Self {
+            next,
+            wait_seconds: 0,
+            input,
+            counts,
+        }
     }
 }
 
@@ -111,17 +119,25 @@ impl Deadline {
 
     /// So much later than now.
     pub fn after(time: Duration) -> Self {
-        Self { at: Some(Instant::now() + time) }
+        Self {
+            at: Some(Instant::now() + time),
+        }
     }
 
     /// How much time is left; `Duration::MAX` where there is no deadline.
     pub fn left(&self) -> Duration {
-        self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+        self.at.map_or(Duration::MAX, |at| {
+            at.saturating_duration_since(Instant::now())
+        })
     }
 
     /// Where the step runs.
     pub fn place(&self) -> Place {
-        if self.at.is_some() { Place::Lambda } else { Place::Unbounded }
+        if self.at.is_some() {
+            Place::Lambda
+        } else {
+            Place::Unbounded
+        }
     }
 }
 

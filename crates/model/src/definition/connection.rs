@@ -53,7 +53,9 @@ impl Auth {
     pub fn secret(&self) -> Option<&SecretRef> {
         match self {
             Self::None => None,
-            Self::Bearer { secret } | Self::Basic { secret } | Self::ApiKey { secret, .. } => Some(secret),
+            Self::Bearer { secret } | Self::Basic { secret } | Self::ApiKey { secret, .. } => {
+                Some(secret)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! An endpoint: what is served.
 
 use super::{SecretRef, millis};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub struct Param {
 }
 
 /// The types of parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ParamType {
     /// A whole number of 64 bits.

@@ -2,6 +2,7 @@
 
 use super::{FieldPath, millis};
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +39,9 @@ impl Pipeline {
 
     /// What is published under that `schema.table`.
     pub fn published(&self, target: &str) -> Option<&Publish> {
-        self.publish.iter().find(|publish| publish.target() == target)
+        self.publish
+            .iter()
+            .find(|publish| publish.target() == target)
     }
 }
 
@@ -53,7 +56,7 @@ pub struct Schedule {
 }
 
 /// What happens when a pipeline is started while it runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Concurrency {
     /// The second start is refused.
@@ -159,7 +162,7 @@ pub enum CursorValue {
 }
 
 /// How a timestamp is written into a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampForm {
     /// `2026-01-01T00:00:00.000Z`
@@ -189,7 +192,7 @@ pub struct Table {
 }
 
 /// What becomes of the rows that a table holds already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteMode {
     /// The run's rows take their place.
@@ -267,7 +270,7 @@ pub enum Rule {
 }
 
 /// What becomes of a row that breaks an expectation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Otherwise {
     /// It is written and counted.

@@ -1,0 +1,451 @@
+//! Wire pipeline → pipeline.
+
+use super::{schedule, table, value};
+use crate::definition::FieldPath;
+use crate::definition::pipeline::{
+    Concurrency, CursorValue, Incremental, Paginate, Pipeline, Publish, Resource, Table, WriteMode,
+};
+use crate::definition::problem::{Path, Review, nearest, one_of};
+use crate::definition::wire::form::AsWritten;
+use crate::definition::wire::pipeline::{
+    IncrementalForm, PaginateForm, PipelineFile, PublishForm, ResourceForm,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The only store that tables are published to.
+pub(super) const STORE: &str = "operational_store";
+
+pub(super) fn validate(
+    wire: PipelineFile,
+    stem: &str,
+    review: &mut Review<'_, '_>,
+) -> Option<Pipeline> {
+    let root = Path::default();
+    review.accept(
+        &root.field("pipeline"),
+        value::definition_name(&wire.pipeline, stem),
+    );
+    let schedule = match wire.schedule {
+        None => Some(None),
+        Some(form) => schedule::validate(form, &root.field("schedule"), review).map(Some),
+    };
+
+    let at = root.field("resources");
+    review.require(!wire.resources.is_empty(), &at, || {
+        "a pipeline pulls at least one resource".to_owned()
+    });
+    unique(
+        wire.resources.iter().map(|form| form.name.as_str()),
+        &at,
+        "name",
+        review,
+    );
+    let resource_names: Vec<String> = wire
+        .resources
+        .iter()
+        .map(|form| form.name.clone())
+        .collect();
+    let expected = wire.resources.len();
+    let resources: Vec<Resource> = wire
+        .resources
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, form)| resource(form, &at.index(index), review))
+        .collect();
+    let resources_are_sound = resources.len() == expected;
+
+    let at = root.field("tables");
+    unique(
+        wire.tables.iter().map(|form| form.name.as_str()),
+        &at,
+        "name",
+        review,
+    );
+    let table_names: Vec<String> = wire.tables.iter().map(|form| form.name.clone()).collect();
+    let mut tables = Vec::new();
+    for (index, form) in wire.tables.into_iter().enumerate() {
+        let at = at.index(index);
+        known(
+            &form.from,
+            &resource_names,
+            "resource",
+            &at.field("from"),
+            review,
+        );
+        let source = resources.iter().find(|resource| resource.name == form.from);
+        let Some(table) = table::validate(form, source, &at, review) else {
+            continue;
+        };
+        if let Some(source) = source {
+            check_append(wire.concurrency, &table, source, &at, review);
+        }
+        tables.push(table);
+    }
+
+    let at = root.field("publish");
+    unique(
+        wire.publish.iter().map(|form| form.target.as_str()),
+        &at,
+        "as",
+        review,
+    );
+    let publish: Vec<Publish> = wire
+        .publish
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, form)| publish(form, &table_names, &at.index(index), review))
+        .collect();
+
+    resources_are_sound.then_some(())?;
+    Some(Pipeline {
+        name: wire.pipeline,
+        description: wire.description,
+        schedule: schedule?,
+        concurrency: wire.concurrency,
+        resources,
+        tables,
+        publish,
+    })
+}
+
+/// Two runs at once start from the same cursor, pull the same records, and would both append them.
+fn check_append(
+    concurrency: Concurrency,
+    table: &Table,
+    source: &Resource,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) {
+    let twice = concurrency == Concurrency::Allow
+        && table.write == WriteMode::Append
+        && source.incremental.is_some();
+    review.require(!twice, &at.field("write"), || {
+        "`append` of an incremental resource does not go with `concurrency: allow`: two runs at once pull the same \
+         records and would write them twice; write `upsert`, or `concurrency: forbid` or `queue`"
+            .to_owned()
+    });
+}
+
+/// Reports names that are there twice.
+fn unique<'n>(
+    names: impl Iterator<Item = &'n str>,
+    at: &Path,
+    field: &str,
+    review: &mut Review<'_, '_>,
+) {
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.enumerate() {
+        review.require(seen.insert(name), &at.index(index).field(field), || {
+            format!("`{name}` is there twice; give one of them another name")
+        });
+    }
+}
+
+/// Reports a name that nothing has, with the nearest one that something has.
+fn known(name: &str, names: &[String], kind: &str, at: &Path, review: &mut Review<'_, '_>) {
+    review.require(names.iter().any(|known| known == name), at, || {
+        let names = || names.iter().map(String::as_str);
+        match nearest(name, names()) {
+            Some(meant) => format!("there is no {kind} `{name}`; did you mean `{meant}`?"),
+            None if names().next().is_none() => {
+                format!("there is no {kind} `{name}`; this pipeline has none")
+            }
+            None => format!(
+                "there is no {kind} `{name}`; this pipeline has {}",
+                one_of(names())
+            ),
+        }
+    });
+}
+
+fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Resource> {
+    review.accept(&at.field("name"), value::part_name(&form.name));
+    review.accept(&at.field("path"), resource_path(&form.path));
+    for name in form.params.keys() {
+        review.accept(&at.field("params").field(name), value::plain_param(name));
+    }
+    for (name, text) in &form.headers {
+        review.accept(
+            &at.field("headers").field(name),
+            value::header(name, &text.0),
+        );
+    }
+    let paginate = match form.paginate {
+        None => Some(Paginate::None),
+        Some(form) => paginate(form, &at.field("paginate"), review),
+    };
+    let records = match form.records.as_str() {
+        "" | "." => Some(FieldPath::default()),
+        text => review.accept(&at.field("records"), value::field_path(text)),
+    };
+    let incremental = match form.incremental {
+        None => Some(None),
+        Some(form) => incremental(form, &at.field("incremental"), review).map(Some),
+    };
+    let mut key = Vec::new();
+    for (index, text) in form.key.iter().enumerate() {
+        let at = at.field("key").index(index);
+        let field = review.accept(&at, value::field_path(text))?;
+        review.require(!key.contains(&field), &at, || {
+            format!("`{text}` is there twice")
+        });
+        key.push(field);
+    }
+    let resource = Resource {
+        name: form.name,
+        connection: form.connection,
+        path: form.path,
+        params: plain(form.params),
+        headers: plain(form.headers),
+        paginate: paginate?,
+        records: records?,
+        incremental: incremental?,
+        key,
+    };
+    check_params(&resource, at, review);
+    Some(resource)
+}
+
+fn plain(written: BTreeMap<String, AsWritten>) -> BTreeMap<String, String> {
+    written
+        .into_iter()
+        .map(|(name, text)| (name, text.0))
+        .collect()
+}
+
+fn resource_path(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    if !path.starts_with('/') {
+        return Err(format!("a path begins with a slash: `/{path}`"));
+    }
+    if path.contains(['?', '#']) {
+        return Err("a path has no `?` and no `#`; query parameters stand in `params`".to_owned());
+    }
+    if path
+        .chars()
+        .any(|letter| letter.is_whitespace() || letter.is_control())
+    {
+        return Err("a path has no blanks; write `%20`".to_owned());
+    }
+    if path.split('/').any(|segment| segment == "..") {
+        return Err(
+            "a path does not go up (`..`): it stands below the connection's `base_url`".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Reports parameters that two parts of a resource would set.
+fn check_params(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
+    let mut set: Vec<&str> = match &resource.paginate {
+        Paginate::None | Paginate::NextLink { .. } => Vec::new(),
+        Paginate::Offset {
+            offset_param,
+            limit_param,
+            ..
+        } => vec![offset_param, limit_param],
+        Paginate::Page {
+            page_param,
+            size_param,
+            ..
+        } => std::iter::once(page_param)
+            .chain(size_param)
+            .map(String::as_str)
+            .collect(),
+        Paginate::Cursor { param, .. } => vec![param],
+    };
+    set.extend(
+        resource
+            .incremental
+            .iter()
+            .map(|incremental| incremental.param.as_str()),
+    );
+    for (index, name) in set.iter().enumerate() {
+        review.require(
+            !resource.params.contains_key(*name),
+            &at.field("params").field(name),
+            || format!("`{name}` is set by `paginate` or `incremental` already; leave it out here"),
+        );
+        review.require(!set[..index].contains(name), at, || {
+            format!("`paginate` and `incremental` both set the parameter `{name}`; a request can say only one thing by it")
+        });
+    }
+}
+
+fn paginate(form: PaginateForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Paginate> {
+    Some(match form {
+        PaginateForm::None => Paginate::None,
+        PaginateForm::Offset(form) => {
+            let at = at.field("offset");
+            review.require(form.limit > 0, &at.field("limit"), at_least_one);
+            Paginate::Offset {
+                offset_param: param(
+                    form.offset_param,
+                    "offset",
+                    &at.field("offset_param"),
+                    review,
+                )?,
+                limit_param: param(form.limit_param, "limit", &at.field("limit_param"), review)?,
+                limit: form.limit,
+                first: form.first,
+            }
+        }
+        PaginateForm::Page(form) => {
+            let at = at.field("page");
+            review.require(form.size != Some(0), &at.field("size"), at_least_one);
+            review.require(
+                form.size_param.is_none() || form.size.is_some(),
+                &at.field("size_param"),
+                || {
+                    "where a page's size is asked for it must be known: write `size: 100` as well"
+                        .to_owned()
+                },
+            );
+            let size_param = match form.size_param {
+                None => None,
+                Some(name) => Some(param(Some(name), "", &at.field("size_param"), review)?),
+            };
+            Paginate::Page {
+                page_param: param(form.page_param, "page", &at.field("page_param"), review)?,
+                size_param,
+                size: form.size,
+                first: form.first.unwrap_or(1),
+            }
+        }
+        PaginateForm::Cursor(form) => {
+            let at = at.field("cursor");
+            let path = review.accept(&at.field("path"), value::field_path(&form.path));
+            Paginate::Cursor {
+                param: param(Some(form.param), "", &at.field("param"), review)?,
+                path: path?,
+            }
+        }
+        PaginateForm::NextLink(form) => {
+            let at = at.field("next_link").field("path");
+            Paginate::NextLink {
+                path: review.accept(&at, value::field_path(&form.path))?,
+            }
+        }
+    })
+}
+
+fn at_least_one() -> String {
+    "a page has at least one record".to_owned()
+}
+
+fn param(
+    name: Option<String>,
+    default: &str,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<String> {
+    let name = name.unwrap_or_else(|| default.to_owned());
+    review.accept(at, value::query_param(&name)).map(|()| name)
+}
+
+fn incremental(
+    form: IncrementalForm,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Incremental> {
+    let field = review.accept(&at.field("field"), value::field_path(&form.field));
+    review.accept(&at.field("param"), value::query_param(&form.param));
+    let start = review.accept(&at.field("start"), start(&form.start.0));
+    let lookback = match &form.lookback {
+        None => Some(Duration::ZERO),
+        Some(text) => {
+            let most = Duration::from_secs(366 * 86_400);
+            review.accept(
+                &at.field("lookback"),
+                value::duration(&text.0, Duration::ZERO, most),
+            )
+        }
+    };
+    if let Some(CursorValue::Number(_) | CursorValue::Text(_)) = start {
+        for (name, given) in [
+            ("lookback", form.lookback.is_some()),
+            ("send", form.send.is_some()),
+        ] {
+            review.require(!given, &at.field(name), || {
+                format!("`{name}` goes with a `start` that is a time: `2026-01-01T00:00:00Z`")
+            });
+        }
+    }
+    Some(Incremental {
+        field: field?,
+        param: form.param,
+        start: start?,
+        lookback: lookback?,
+        send: form.send.unwrap_or_default(),
+    })
+}
+
+/// A time, a whole number, or text; a day alone is its first moment in UTC.
+fn start(value: &serde_json::Value) -> Result<CursorValue, String> {
+    if let Some(number) = value.as_i64() {
+        return Ok(CursorValue::Number(number));
+    }
+    let Some(text) = value.as_str() else {
+        return Err(
+            "a start is a time (`2026-01-01T00:00:00Z`), a whole number, or text".to_owned(),
+        );
+    };
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(CursorValue::Timestamp(time.as_millisecond()));
+    }
+    // `2026-01-01T00:00:00` names a moment only together with a zone, which must not be guessed.
+    if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() {
+        return Err(format!(
+            "this time has no zone; write `{text}Z` if it is UTC"
+        ));
+    }
+    let day = text
+        .parse::<jiff::civil::Date>()
+        .ok()
+        .filter(|_| text.len() == 10);
+    Ok(
+        match day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok()) {
+            Some(midnight) => CursorValue::Timestamp(midnight.timestamp().as_millisecond()),
+            None => CursorValue::Text(text.to_owned()),
+        },
+    )
+}
+
+fn publish(
+    form: PublishForm,
+    tables: &[String],
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Publish> {
+    // A child table's name begins with its parent's and two underscores; which children there are, the data decides.
+    let parent = form.table.split("__").next().unwrap_or(&form.table);
+    known(parent, tables, "table", &at.field("table"), review);
+    review.accept(&at.field("table"), value::identifier(&form.table));
+    review.require(form.to == STORE, &at.field("to"), || {
+        format!("tables are published to `{STORE}`")
+    });
+    let (schema, relation) = review.accept(&at.field("as"), target(&form.target))?;
+    Some(Publish {
+        table: form.table,
+        to: form.to,
+        schema,
+        relation,
+    })
+}
+
+fn target(text: &str) -> Result<(String, String), String> {
+    let malformed =
+        || "a target is `schema.table`, each of `a-z`, `0-9` and `_`, a letter first".to_owned();
+    let (schema, relation) = text.split_once('.').ok_or_else(malformed)?;
+    value::identifier(schema).map_err(|_| malformed())?;
+    value::identifier(relation).map_err(|_| malformed())?;
+    if schema.starts_with("pg_") || matches!(schema, "information_schema" | "millrace") {
+        return Err(format!(
+            "the schema `{schema}` is PostgreSQL's or Millrace's own; take another name"
+        ));
+    }
+    Ok((schema.to_owned(), relation.to_owned()))
+}

@@ -1,0 +1,190 @@
+//! Wire table → table.
+
+use super::value;
+use crate::definition::FieldPath;
+use crate::definition::pipeline::{
+    Column, ColumnType, Expectation, Resource, Rule, Table, WriteMode,
+};
+use crate::definition::problem::{Path, Review, nearest, one_of};
+use crate::definition::wire::form::TextOr;
+use crate::definition::wire::pipeline::{ColumnForm, ExpectationForm, IsForm, TableForm};
+use indexmap::IndexMap;
+use std::collections::BTreeSet;
+
+const COLUMN_TYPES: [&str; 10] = [
+    "string",
+    "int",
+    "double",
+    "decimal(p,s)",
+    "bool",
+    "date",
+    "timestamp",
+    "timestamp_s",
+    "timestamp_ms",
+    "json",
+];
+
+pub(super) fn validate(
+    form: TableForm,
+    source: Option<&Resource>,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Table> {
+    review.accept(&at.field("name"), value::part_name(&form.name));
+    review.require(!form.name.contains("__"), &at.field("name"), || {
+        "two underscores in a row tell a child table from its parent; write one".to_owned()
+    });
+    let columns = columns(form.columns, &at.field("columns"), review);
+
+    let key = match (form.key, source) {
+        (Some(key), _) => {
+            for (index, name) in key.iter().enumerate() {
+                review.accept(&at.field("key").index(index), value::identifier(name));
+            }
+            key
+        }
+        (None, Some(source)) => source
+            .key
+            .iter()
+            .map(|field| column_of(field, &columns))
+            .collect(),
+        (None, None) => Vec::new(),
+    };
+    review.require(form.write != WriteMode::Upsert || !key.is_empty() || source.is_none(), &at.field("write"), || {
+        "`upsert` needs to know which columns name a row: write `key: [id]` here or in the resource".to_owned()
+    });
+
+    let expect = form
+        .expect
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, form)| expectation(form, &at.field("expect").index(index), review))
+        .collect();
+    Some(Table {
+        name: form.name,
+        from: form.from,
+        write: form.write,
+        key,
+        columns,
+        expect,
+    })
+}
+
+/// The column that a record's field becomes.
+fn column_of(field: &FieldPath, columns: &IndexMap<FieldPath, Column>) -> String {
+    let declared = columns.get(field).and_then(|column| column.name.clone());
+    declared.unwrap_or_else(|| field.column_name())
+}
+
+fn columns(
+    forms: IndexMap<String, TextOr<ColumnForm>>,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> IndexMap<FieldPath, Column> {
+    let mut columns = IndexMap::new();
+    let mut names = BTreeSet::new();
+    for (path, form) in forms {
+        let at = at.field(&path);
+        let (name, kind, kind_at) = match form {
+            TextOr::Text(kind) => (None, Some(kind), at.clone()),
+            TextOr::Full(form) => (form.name, form.kind, at.field("type")),
+        };
+        let field = review.accept(&at, value::field_path(&path));
+        if let Some(name) = &name {
+            review.accept(&at.field("name"), value::identifier(name));
+        }
+        let kind = kind.and_then(|text| review.accept(&kind_at, column_type(&text)));
+        let Some(field) = field else { continue };
+        let becomes = name.clone().unwrap_or_else(|| field.column_name());
+        review.require(names.insert(becomes.clone()), &at, || {
+            format!("two fields become the column `{becomes}`; give one of them another `name`")
+        });
+        columns.insert(field, Column { name, kind });
+    }
+    columns
+}
+
+fn column_type(text: &str) -> Result<ColumnType, String> {
+    Ok(match text {
+        "string" => ColumnType::String,
+        "int" => ColumnType::Int,
+        "double" => ColumnType::Double,
+        "bool" => ColumnType::Bool,
+        "date" => ColumnType::Date,
+        "timestamp" => ColumnType::Timestamp,
+        "timestamp_s" => ColumnType::TimestampS,
+        "timestamp_ms" => ColumnType::TimestampMs,
+        "json" => ColumnType::Json,
+        _ => match text
+            .strip_prefix("decimal(")
+            .and_then(|rest| rest.strip_suffix(')'))
+        {
+            Some(digits) => decimal(digits)?,
+            None => {
+                let known = one_of(COLUMN_TYPES);
+                return Err(match nearest(text, COLUMN_TYPES) {
+                    Some(meant) => format!("there is no such type; did you mean `{meant}`?"),
+                    None => format!("there is no such type; a column is {known}"),
+                });
+            }
+        },
+    })
+}
+
+fn decimal(digits: &str) -> Result<ColumnType, String> {
+    let parsed = digits.split_once(',').and_then(|(precision, scale)| {
+        Some((
+            precision.trim().parse::<u8>().ok()?,
+            scale.trim().parse::<u8>().ok()?,
+        ))
+    });
+    match parsed {
+        Some((precision @ 1..=38, scale)) if scale <= precision => Ok(ColumnType::Decimal {
+            precision,
+            scale: scale as i8,
+        }),
+        _ => Err("a decimal is written `decimal(10,2)`: up to 38 digits, and how many of them stand behind the point"
+            .to_owned()),
+    }
+}
+
+fn expectation(
+    form: ExpectationForm,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Expectation> {
+    review.accept(&at.field("column"), value::identifier(&form.column));
+    let rule = match (form.is, form.between, form.one_of) {
+        (Some(IsForm::Unique), None, None) => Rule::Unique,
+        (Some(IsForm::NotNull), None, None) => Rule::NotNull,
+        (None, Some((least, most)), None) => {
+            review.require(least <= most, &at.field("between"), || {
+                "the first of the two is the lesser one".to_owned()
+            });
+            Rule::Between(least, most)
+        }
+        (None, None, Some(values)) => {
+            let plain = |value: &serde_json::Value| {
+                value.is_string() || value.is_number() || value.is_boolean()
+            };
+            review.require(
+                !values.is_empty() && values.iter().all(plain),
+                &at.field("in"),
+                || "what is allowed is a list of texts, numbers, `true` or `false`".to_owned(),
+            );
+            Rule::In(values)
+        }
+        _ => {
+            review.problem(
+                at,
+                "an expectation says one thing of its column: `is`, `between` or `in`",
+            );
+            return None;
+        }
+    };
+    Some(Expectation {
+        column: form.column,
+        rule,
+        otherwise: form.otherwise,
+    })
+}

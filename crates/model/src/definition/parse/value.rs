@@ -1,0 +1,205 @@
+//! Checks of single values. An error is the message of a problem; it never repeats a value that might be a secret.
+
+use crate::definition::{FieldPath, SecretRef};
+use std::time::Duration;
+
+/// Whether the text is `[a-z][a-z0-9_]*`, and `-` behind the first letter where `dash` allows it.
+fn is_name(text: &str, dash: bool, longest: usize) -> bool {
+    text.len() <= longest
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| {
+            byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || byte == b'_'
+                || (dash && byte == b'-')
+        })
+}
+
+/// The name of a definition, which is its file's name as well.
+pub(super) fn definition_name(name: &str, stem: &str) -> Result<(), String> {
+    if !is_name(name, true, 48) {
+        return Err("a name is at most 48 of `a-z`, `0-9`, `_` and `-`, a letter first".to_owned());
+    }
+    if name != stem {
+        return Err(format!(
+            "the name is `{name}` and the file's name is `{stem}.yaml`; give both the same name"
+        ));
+    }
+    Ok(())
+}
+
+/// The name of a resource or a table, which is part of keys in the lake.
+pub(super) fn part_name(name: &str) -> Result<(), String> {
+    if is_name(name, false, 48) {
+        Ok(())
+    } else {
+        Err("a name here is at most 48 of `a-z`, `0-9` and `_`, a letter first".to_owned())
+    }
+}
+
+/// The name of a column or a parameter; PostgreSQL cuts names behind 63 bytes.
+pub(super) fn identifier(name: &str) -> Result<(), String> {
+    if is_name(name, false, 63) {
+        Ok(())
+    } else {
+        Err("a name here is at most 63 of `a-z`, `0-9` and `_`, a letter first".to_owned())
+    }
+}
+
+/// A dotted path into a record or a body.
+pub(super) fn field_path(text: &str) -> Result<FieldPath, String> {
+    let sound = !text.is_empty() && text.split('.').all(|segment| !segment.is_empty());
+    if sound && !text.contains(|letter: char| letter.is_control() || letter == '[' || letter == '*')
+    {
+        Ok(FieldPath(text.to_owned()))
+    } else {
+        Err("a path is names with dots between them: `properties.updated`".to_owned())
+    }
+}
+
+/// `aws::secret/<name>`, or `aws::secret/<name>#<field>`.
+pub(super) fn secret(text: &str) -> Result<SecretRef, String> {
+    let Some(reference) = text.strip_prefix("aws::secret/") else {
+        return Err(
+            "a secret is named here, never written out: put it into Secrets Manager and write \
+             `aws::secret/<name>`, or `aws::secret/<name>#<field>` for one field of a JSON object"
+                .to_owned(),
+        );
+    };
+    let (name, field) = match reference.split_once('#') {
+        Some((name, field)) => (name, Some(field)),
+        None => (reference, None),
+    };
+    let named = |text: &str, signs: &[u8]| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || signs.contains(&byte))
+    };
+    // The signs that Secrets Manager allows in a name.
+    if !named(name, b"/_+=.@-") || name.len() > 512 || name.starts_with('/') || name.contains("..")
+    {
+        return Err(
+            "behind `aws::secret/` stands a secret's name: letters, digits and `/_+=.@-`"
+                .to_owned(),
+        );
+    }
+    if !field.is_none_or(|field| named(field, b"_.-")) {
+        return Err("behind `#` stands a field's name: letters, digits and `_.-`".to_owned());
+    }
+    Ok(SecretRef {
+        name: name.to_owned(),
+        field: field.map(str::to_owned),
+    })
+}
+
+/// `100ms`, `30s`, `1m`, `1h`, `1d`, between the two bounds.
+pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let malformed =
+        || "a duration is a whole number and `ms`, `s`, `m`, `h` or `d`: `30s`".to_owned();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| malformed())?;
+    let unit: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(malformed()),
+    };
+    let duration = number
+        .checked_mul(unit)
+        .map_or(Duration::MAX, Duration::from_millis);
+    if duration < least || duration > most {
+        return Err(format!(
+            "this lies between {} and {}",
+            spelled(least),
+            spelled(most)
+        ));
+    }
+    Ok(duration)
+}
+
+/// A duration as a definition writes it.
+fn spelled(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ]
+    .into_iter()
+    .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit))
+    .map_or_else(
+        || format!("{millis}ms"),
+        |(unit, sign)| format!("{}{sign}", millis / unit),
+    )
+}
+
+/// A header's name and value; headers that carry credentials are refused.
+pub(super) fn header(name: &str, value: &str) -> Result<(), String> {
+    header_name(name)?;
+    const CREDENTIALS: [&str; 7] = [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-api-key",
+        "x-auth-token",
+        "api-key",
+        "apikey",
+    ];
+    if CREDENTIALS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(
+            "this header carries a secret; name the secret under the connection's `auth` instead"
+                .to_owned(),
+        );
+    }
+    if value
+        .bytes()
+        .any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)
+    {
+        return Err("a header's value has no line breaks or other control characters".to_owned());
+    }
+    Ok(())
+}
+
+/// A header's name.
+pub(super) fn header_name(name: &str) -> Result<(), String> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.is_empty() && name.bytes().all(token) {
+        Ok(())
+    } else {
+        Err("this is not the name of a header: `X-Api-Key`".to_owned())
+    }
+}
+
+/// A query parameter that stands in a definition: those that carry credentials are refused.
+pub(super) fn plain_param(name: &str) -> Result<(), String> {
+    const CREDENTIALS: [&str; 7] = [
+        "api_key",
+        "apikey",
+        "api-key",
+        "access_token",
+        "client_secret",
+        "password",
+        "secret",
+    ];
+    if CREDENTIALS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(
+            "this parameter carries a secret; name the secret in the connection: \
+             `auth: { api_key: { secret: aws::secret/…, query: … } }`"
+                .to_owned(),
+        );
+    }
+    query_param(name)
+}
+
+/// The name of a query parameter.
+pub(super) fn query_param(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err("a parameter has a name, without control characters".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! All definitions together, and what only all of them together can tell.
+
+use super::parse::{self, Located};
+use super::problem::{Path, Problem, nearest, one_of};
+use super::{Connection, Endpoint, Pinned, Pipeline};
+use crate::query::Query;
+use std::collections::BTreeMap;
+
+/// All definitions of a repository, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DefinitionSet {
+    /// The connections.
+    pub connections: BTreeMap<String, Connection>,
+    /// The pipelines.
+    pub pipelines: BTreeMap<String, Pipeline>,
+    /// The endpoints.
+    pub endpoints: BTreeMap<String, Endpoint>,
+}
+
+/// The definitions that are sound by themselves, with their files and trees.
+#[derive(Default)]
+struct Parsed {
+    connections: BTreeMap<String, (String, Located<Connection>)>,
+    pipelines: BTreeMap<String, (String, Located<Pipeline>)>,
+    endpoints: BTreeMap<String, (String, Located<Endpoint>)>,
+    /// Names of connections and targets that definitions with problems would have given: what refers to them is told
+    /// nothing that the first problem does not say already.
+    connections_are_whole: bool,
+    pipelines_are_whole: bool,
+}
+
+impl DefinitionSet {
+    /// Reads files, each with its text; the folder in a file's name (`connections/…`, `pipelines/…`, `endpoints/…`) tells
+    /// its kind. The set holds what is sound; everything else is a problem.
+    pub fn parse(files: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut parsed = Parsed {
+            connections_are_whole: true,
+            pipelines_are_whole: true,
+            ..Parsed::default()
+        };
+        for (file, text) in files {
+            parsed.read(file, &text, &mut problems);
+        }
+        parsed.check(&mut problems);
+        problems.sort();
+        problems.dedup();
+        (parsed.into_set(), problems)
+    }
+
+    /// What a run of a pipeline needs: the pipeline, its connections, and the endpoints that read what it publishes.
+    pub fn pin(&self, pipeline: &str) -> Result<Pinned, Vec<Problem>> {
+        let Some(found) = self.pipelines.get(pipeline) else {
+            return Err(vec![unknown("pipeline", pipeline, self.pipelines.keys())]);
+        };
+        let mut connections: BTreeMap<&str, &Connection> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (index, resource) in found.resources.iter().enumerate() {
+            match self.connections.get(&resource.connection) {
+                Some(connection) => {
+                    connections.insert(&resource.connection, connection);
+                }
+                None => problems.push(Problem {
+                    file: format!("pipelines/{pipeline}.yaml"),
+                    line: None,
+                    field: format!("resources[{index}].connection"),
+                    message: no_connection(&resource.connection, self.connections.keys()),
+                }),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let reads = |endpoint: &&Endpoint| {
+            endpoint
+                .routes
+                .iter()
+                .filter_map(|route| Query::parse(&route.query).ok())
+                .any(|query| {
+                    let mut relations = query.relations().iter();
+                    relations.any(|(schema, table)| {
+                        found.published(&format!("{schema}.{table}")).is_some()
+                    })
+                })
+        };
+        Ok(Pinned {
+            pipeline: found.clone(),
+            connections: connections.into_values().cloned().collect(),
+            endpoints: self.endpoints.values().filter(reads).cloned().collect(),
+        })
+    }
+
+    /// The set with another `base_url` for one connection: how a laptop or CI puts a system of its own in the place of
+    /// the real one.
+    pub fn with_base_url(mut self, connection: &str, url: &str) -> Result<Self, Problem> {
+        let Some(found) = self.connections.get_mut(connection) else {
+            return Err(unknown("connection", connection, self.connections.keys()));
+        };
+        found.base_url = parse::base_url(url).map_err(|message| Problem {
+            file: format!("connections/{connection}.yaml"),
+            line: None,
+            field: "base_url".to_owned(),
+            message,
+        })?;
+        Ok(self)
+    }
+}
+
+impl Parsed {
+    fn read(&mut self, file: String, text: &str, problems: &mut Vec<Problem>) {
+        let folder = file
+            .rsplit(['/', '\\'])
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
+        match folder.as_str() {
+            "connections" => match parse::located_connection(&file, text) {
+                Ok(located) => {
+                    let name = located.definition.name.clone();
+                    keep(&mut self.connections, name, file, located, problems);
+                }
+                Err(found) => {
+                    self.connections_are_whole = false;
+                    problems.extend(found);
+                }
+            },
+            "pipelines" => match parse::located_pipeline(&file, text) {
+                Ok(located) => {
+                    let name = located.definition.name.clone();
+                    keep(&mut self.pipelines, name, file, located, problems);
+                }
+                Err(found) => {
+                    self.pipelines_are_whole = false;
+                    problems.extend(found);
+                }
+            },
+            "endpoints" => match parse::located_endpoint(&file, text) {
+                Ok(located) => {
+                    let name = located.definition.name.clone();
+                    keep(&mut self.endpoints, name, file, located, problems);
+                }
+                Err(found) => problems.extend(found),
+            },
+            _ => problems.push(Problem {
+                file,
+                line: None,
+                field: String::new(),
+                message: "a definition lies in `connections/`, `pipelines/` or `endpoints/`"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn check(&self, problems: &mut Vec<Problem>) {
+        self.check_connections(problems);
+        self.check_targets(problems);
+        self.check_routes(problems);
+        if self.pipelines_are_whole {
+            self.check_relations(problems);
+        }
+    }
+
+    /// Resources name connections that there are.
+    fn check_connections(&self, problems: &mut Vec<Problem>) {
+        if !self.connections_are_whole {
+            return;
+        }
+        for (file, located) in self.pipelines.values() {
+            for (index, resource) in located.definition.resources.iter().enumerate() {
+                if !self.connections.contains_key(&resource.connection) {
+                    let path = Path::default()
+                        .field("resources")
+                        .index(index)
+                        .field("connection");
+                    let message = no_connection(&resource.connection, self.connections.keys());
+                    problems.push(located.problem(file, &path, message));
+                }
+            }
+        }
+    }
+
+    /// No two pipelines publish under one name.
+    fn check_targets(&self, problems: &mut Vec<Problem>) {
+        let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+        for (file, located) in self.pipelines.values() {
+            for (index, publish) in located.definition.publish.iter().enumerate() {
+                match taken.get(&publish.target()) {
+                    Some(other) if other != file => {
+                        let path = Path::default().field("publish").index(index).field("as");
+                        let message = format!(
+                            "`{}` is published by {other} already; take another name",
+                            publish.target()
+                        );
+                        problems.push(located.problem(file, &path, message));
+                    }
+                    _ => {
+                        taken.insert(publish.target(), file);
+                    }
+                }
+            }
+        }
+    }
+
+    /// No two routes answer the same requests: `/quakes/{id}` and `/quakes/{code}` do.
+    fn check_routes(&self, problems: &mut Vec<Problem>) {
+        let mut taken: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+        for (file, located) in self.endpoints.values() {
+            for route in &located.definition.routes {
+                let segments = route
+                    .path
+                    .split('/')
+                    .map(|part| if part.starts_with('{') { "{}" } else { part });
+                let shape = segments.collect::<Vec<_>>().join("/");
+                if let Some((other, other_file)) = taken.get(&shape) {
+                    let path = Path::default().field("routes").field(&route.path);
+                    let message = format!(
+                        "{other_file} has the route `{other}` already, which answers the same requests"
+                    );
+                    problems.push(located.problem(file, &path, message));
+                } else {
+                    taken.insert(shape, (&route.path, file));
+                }
+            }
+        }
+    }
+
+    /// Endpoints read what pipelines publish.
+    fn check_relations(&self, problems: &mut Vec<Problem>) {
+        let published: Vec<String> = self
+            .pipelines
+            .values()
+            .flat_map(|(_, located)| &located.definition.publish)
+            .map(super::pipeline::Publish::target)
+            .collect();
+        for (file, located) in self.endpoints.values() {
+            for route in &located.definition.routes {
+                let Ok(query) = Query::parse(&route.query) else {
+                    continue;
+                };
+                for (schema, table) in query.relations() {
+                    let relation = format!("{schema}.{table}");
+                    if published.contains(&relation) {
+                        continue;
+                    }
+                    let path = Path::default()
+                        .field("routes")
+                        .field(&route.path)
+                        .field("query");
+                    let names = || published.iter().map(String::as_str);
+                    let message = match nearest(&relation, names()) {
+                        Some(meant) => {
+                            format!("no pipeline publishes `{relation}`; did you mean `{meant}`?")
+                        }
+                        None if published.is_empty() => {
+                            format!(
+                                "no pipeline publishes `{relation}`, nor anything else; add it to a pipeline's `publish`"
+                            )
+                        }
+                        None => format!(
+                            "no pipeline publishes `{relation}`; published are {}",
+                            one_of(names())
+                        ),
+                    };
+                    problems.push(located.problem(file, &path, message));
+                }
+            }
+        }
+    }
+
+    fn into_set(self) -> DefinitionSet {
+        DefinitionSet {
+            connections: definitions(self.connections),
+            pipelines: definitions(self.pipelines),
+            endpoints: definitions(self.endpoints),
+        }
+    }
+}
+
+fn definitions<T>(parsed: BTreeMap<String, (String, Located<T>)>) -> BTreeMap<String, T> {
+    parsed
+        .into_iter()
+        .map(|(name, (_, located))| (name, located.definition))
+        .collect()
+}
+
+impl<T> Located<T> {
+    fn problem(&self, file: &str, path: &Path, message: String) -> Problem {
+        Problem {
+            file: file.to_owned(),
+            line: Some(self.line_of(path)),
+            field: path.to_string(),
+            message,
+        }
+    }
+}
+
+/// Keeps a definition, unless another file has one of that name: `usgs.yaml` beside `usgs.yml`.
+fn keep<T>(
+    into: &mut BTreeMap<String, (String, Located<T>)>,
+    name: String,
+    file: String,
+    located: Located<T>,
+    problems: &mut Vec<Problem>,
+) {
+    if let Some((other, _)) = into.get(&name) {
+        problems.push(Problem {
+            message: format!("`{name}` is defined in {other} already; keep one of the two files"),
+            file,
+            line: None,
+            field: String::new(),
+        });
+        return;
+    }
+    into.insert(name, (file, located));
+}
+
+fn no_connection<'n>(name: &str, known: impl Iterator<Item = &'n String>) -> String {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("there is no connection `{name}`; did you mean `{meant}`?"),
+        None => format!("there is no connection `{name}`; write it in connections/{name}.yaml"),
+    }
+}
+
+fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'n String>) -> Problem {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let message = match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("there is no such {kind}; did you mean `{meant}`?"),
+        None if known.is_empty() => format!("there is no such {kind}, nor any other"),
+        None => format!("there is no such {kind}; there is {}", one_of(known)),
+    };
+    Problem {
+        file: format!("{kind}s/{name}.yaml"),
+        line: None,
+        field: String::new(),
+        message,
+    }
+}

@@ -1,0 +1,269 @@
+//! `pipelines/<name>.yaml`.
+
+use super::form::{AsWritten, DurationText, TextOr};
+use crate::definition::pipeline::{Concurrency, Otherwise, TimestampForm, WriteMode};
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What is pulled, what it becomes, where it goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Millrace pipeline")]
+pub(crate) struct PipelineFile {
+    /// The pipeline's name: the file's name without `.yaml`.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_-]{0,47}$"), example = &"earthquakes")]
+    pub(crate) pipeline: String,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// When it runs by itself: `rate(1 hour)`, `cron(0 6 * * ? *)` or `at(2026-12-01T06:00:00)`, or the same with its
+    /// time zone. Absent where only callers start it.
+    pub(crate) schedule: Option<TextOr<ScheduleForm>>,
+    /// What happens when it is started while it runs; `forbid` unless said otherwise.
+    #[serde(default)]
+    pub(crate) concurrency: Concurrency,
+    /// What is pulled.
+    #[schemars(length(min = 1))]
+    pub(crate) resources: Vec<ResourceForm>,
+    /// What it becomes.
+    #[serde(default)]
+    pub(crate) tables: Vec<TableForm>,
+    /// Where it goes.
+    #[serde(default)]
+    pub(crate) publish: Vec<PublishForm>,
+}
+
+/// When a pipeline runs, and in which time zone that is meant.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleForm {
+    /// The expression, as EventBridge Scheduler reads it.
+    #[schemars(regex(pattern = r"^(rate|cron|at)\(.+\)$"), example = &"cron(0 6 * * ? *)")]
+    pub(crate) expression: String,
+    /// The time zone's IANA name; `UTC` unless said otherwise.
+    #[schemars(example = &"Europe/Berlin")]
+    pub(crate) timezone: Option<String>,
+}
+
+/// One list of records behind one path of an API.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResourceForm {
+    /// Its name within the pipeline.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,47}$"), example = &"quakes")]
+    pub(crate) name: String,
+    /// The connection by which it is reached: the name of a file in `connections/`.
+    #[schemars(example = &"usgs")]
+    pub(crate) connection: String,
+    /// What is appended to the connection's `base_url`.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^(/[^?#\s]*)?$"), example = &"/query")]
+    pub(crate) path: String,
+    /// Query parameters of every request.
+    #[serde(default)]
+    pub(crate) params: BTreeMap<String, AsWritten>,
+    /// Headers of every request, beside the connection's.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, AsWritten>,
+    /// How the next page is asked for; `none` unless said otherwise.
+    pub(crate) paginate: Option<PaginateForm>,
+    /// Where in the body the list of records is: `features`, `data.items`. Absent where the body itself is the list.
+    #[serde(default)]
+    pub(crate) records: String,
+    /// How only what changed is asked for. Absent where every run pulls all.
+    pub(crate) incremental: Option<IncrementalForm>,
+    /// The fields that together name a record: `[id]`, `[properties.code]`.
+    #[serde(default)]
+    pub(crate) key: Vec<String>,
+}
+
+/// How the next page is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PaginateForm {
+    /// There is only one page.
+    None,
+    /// By the number of records to skip.
+    Offset(OffsetForm),
+    /// By the page's number.
+    Page(PageForm),
+    /// By a token in the body.
+    Cursor(CursorForm),
+    /// By a URL in the body.
+    NextLink(NextLinkForm),
+}
+
+/// Pages by the number of records to skip. Ends at a page of fewer than `limit` records.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OffsetForm {
+    /// The parameter that says how many records to skip; `offset` unless said otherwise.
+    pub(crate) offset_param: Option<String>,
+    /// The parameter that says how many to send; `limit` unless said otherwise.
+    pub(crate) limit_param: Option<String>,
+    /// How many to ask for.
+    #[schemars(range(min = 1))]
+    pub(crate) limit: u64,
+    /// The first record's number: 0, or 1 as in FDSN services.
+    #[serde(default)]
+    pub(crate) first: u64,
+}
+
+/// Pages by number. Ends at a page of fewer than `size` records where a size is known, else at an empty page.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageForm {
+    /// The parameter that says which page; `page` unless said otherwise.
+    pub(crate) page_param: Option<String>,
+    /// The parameter that says how many records a page has.
+    pub(crate) size_param: Option<String>,
+    /// How many records a page has.
+    #[schemars(range(min = 1))]
+    pub(crate) size: Option<u64>,
+    /// The first page's number; 1 unless said otherwise.
+    pub(crate) first: Option<u64>,
+}
+
+/// Pages by a token in the body. Ends where there is none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CursorForm {
+    /// The parameter in which the token is sent back.
+    pub(crate) param: String,
+    /// Where in the body it is: `meta.next_cursor`.
+    pub(crate) path: String,
+}
+
+/// Pages by a URL in the body. Ends where there is none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NextLinkForm {
+    /// Where in the body it is: `links.next`.
+    pub(crate) path: String,
+}
+
+/// How only what changed since the last run is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IncrementalForm {
+    /// The field of a record that grows as records change: `properties.updated`.
+    pub(crate) field: String,
+    /// The query parameter in which the largest value seen so far is sent.
+    pub(crate) param: String,
+    /// Where the first run starts: a time (`2026-01-01T00:00:00Z`), a whole number, or text.
+    pub(crate) start: StartForm,
+    /// How far before the largest value a run starts again, for records that arrive late; of times alone.
+    pub(crate) lookback: Option<DurationText>,
+    /// How a time is written into the parameter; `iso` unless said otherwise.
+    pub(crate) send: Option<TimestampForm>,
+}
+
+/// Where the first run starts.
+#[derive(Debug)]
+pub(crate) struct StartForm(pub(crate) serde_json::Value);
+
+impl<'de> Deserialize<'de> for StartForm {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde_json::Value::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for StartForm {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "examples": ["2026-01-01T00:00:00Z", 0] })
+    }
+}
+
+/// A Delta table made of a resource's records.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TableForm {
+    /// Its name within the pipeline.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,47}$"), example = &"quakes")]
+    pub(crate) name: String,
+    /// The resource whose records it holds.
+    #[schemars(example = &"quakes")]
+    pub(crate) from: String,
+    /// What becomes of the rows that it holds already.
+    pub(crate) write: WriteMode,
+    /// The columns that together name a row; the resource's key unless said otherwise.
+    pub(crate) key: Option<Vec<String>>,
+    /// Names and types of fields where the inferred ones will not do, by path. A type's name alone is enough:
+    /// `properties.felt: int`.
+    #[serde(default)]
+    pub(crate) columns: IndexMap<String, TextOr<ColumnForm>>,
+    /// What its rows are held to.
+    #[serde(default)]
+    pub(crate) expect: Vec<ExpectationForm>,
+}
+
+/// A field's name and type in the table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColumnForm {
+    /// The column's name; the flattened one (`properties.mag` → `properties_mag`) unless said otherwise.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]*$"), example = &"magnitude")]
+    pub(crate) name: Option<String>,
+    /// The column's type; the inferred one unless said otherwise.
+    #[serde(rename = "type")]
+    #[schemars(regex(
+        pattern = r"^(string|int|double|bool|date|timestamp|timestamp_s|timestamp_ms|json|decimal\([0-9]+, ?[0-9]+\))$"
+    ))]
+    #[schemars(example = &"timestamp_ms", example = &"decimal(10,2)")]
+    pub(crate) kind: Option<String>,
+}
+
+/// What a column is held to: one of `is`, `between` and `in`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["is"] }, { "required": ["between"] }, { "required": ["in"] }]))]
+pub(crate) struct ExpectationForm {
+    /// The column, after renaming.
+    pub(crate) column: String,
+    /// That each value is there, or that each is there once.
+    pub(crate) is: Option<IsForm>,
+    /// The least and the greatest value, both allowed.
+    pub(crate) between: Option<(f64, f64)>,
+    /// The values that are allowed.
+    #[serde(rename = "in")]
+    pub(crate) one_of: Option<Vec<serde_json::Value>>,
+    /// What becomes of a row for which it does not hold; `fail` unless said otherwise.
+    #[serde(default)]
+    pub(crate) otherwise: Otherwise,
+}
+
+/// What a column's values are.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IsForm {
+    /// Each is there once.
+    Unique,
+    /// Each is there.
+    NotNull,
+}
+
+/// A table's way to a store that endpoints read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublishForm {
+    /// The table; `quakes__geometry_coordinates` names a child table of `quakes`.
+    #[schemars(example = &"quakes")]
+    pub(crate) table: String,
+    /// The store.
+    #[schemars(extend("enum" = ["operational_store"]))]
+    pub(crate) to: String,
+    /// Under which schema and name endpoints read it.
+    #[serde(rename = "as")]
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"), example = &"seismology.quakes")]
+    pub(crate) target: String,
+}

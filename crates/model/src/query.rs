@@ -1,0 +1,123 @@
+//! An endpoint's query: one SELECT over published tables, and what can be told of it without a database.
+
+mod bind;
+mod index;
+mod shape;
+mod walk;
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Tokenizer;
+
+/// The longest query, in bytes.
+const MAX_BYTES: usize = 16 * 1024;
+/// The most words and signs of a query: they bound how deep its tree can be, and so the stack that is needed to read it.
+const MAX_TOKENS: usize = 4_000;
+
+/// Why a text is not an endpoint's query; the message says what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct QueryError(String);
+
+impl QueryError {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// One SELECT, checked: it reads only tables that it names with their schemas, and writes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    sql: String,
+    parameters: Vec<String>,
+    relations: Vec<(String, String)>,
+    order_by: Option<Vec<(String, bool)>>,
+    output_columns: Option<Vec<String>>,
+    indexes: Vec<IndexNeed>,
+}
+
+/// An index that a query would be slow without.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexNeed {
+    /// The table's schema.
+    pub schema: String,
+    /// The table.
+    pub relation: String,
+    /// The columns, in the index's order, and whether each descends.
+    pub columns: Vec<(String, bool)>,
+}
+
+impl Query {
+    /// Reads a query, with `:name` where a parameter is bound.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        if text.len() > MAX_BYTES {
+            let message = format!(
+                "the query has {} bytes; it may have {MAX_BYTES}",
+                text.len()
+            );
+            return Err(QueryError::new(message));
+        }
+        let bind::Bound { sql, parameters } = bind::bind(text)?;
+        let not_sql = |error: &dyn std::fmt::Display| {
+            QueryError::new(format!("this is not PostgreSQL's SQL: {error}"))
+        };
+
+        let dialect = PostgreSqlDialect {};
+        let tokens = Tokenizer::new(&dialect, &sql)
+            .tokenize_with_location()
+            .map_err(|error| not_sql(&error))?;
+        if tokens.len() > MAX_TOKENS {
+            return Err(QueryError::new(format!(
+                "the query has more than {MAX_TOKENS} words and signs; make it simpler"
+            )));
+        }
+        let statements = Parser::new(&dialect)
+            .with_tokens_with_locations(tokens)
+            .parse_statements()
+            .map_err(|error| not_sql(&error))?;
+
+        let query = walk::only_select(&statements)?;
+        let relations = walk::relations(query)?;
+        Ok(Self {
+            order_by: shape::order_by(query),
+            output_columns: shape::output_columns(query)?,
+            indexes: index::needs(query),
+            sql,
+            parameters,
+            relations,
+        })
+    }
+
+    /// The query with `$1`, `$2`, … where parameters are bound, without comments and without a semicolon, so that it can
+    /// stand in parentheses.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The parameters' names, that of `$1` first.
+    pub fn parameters(&self) -> &[String] {
+        &self.parameters
+    }
+
+    /// The tables that it reads, schema and table, each once.
+    pub fn relations(&self) -> &[(String, String)] {
+        &self.relations
+    }
+
+    /// The output columns by which it sorts, and whether each descends; empty where it does not sort. None where it sorts
+    /// by something else than its output columns, or puts NULLs elsewhere than PostgreSQL does by itself.
+    pub fn order_by(&self) -> Option<&[(String, bool)]> {
+        self.order_by.as_deref()
+    }
+
+    /// The names of its output columns; none where only the database can tell (`*`).
+    pub fn output_columns(&self) -> Option<&[String]> {
+        self.output_columns.as_deref()
+    }
+
+    /// The indexes that it would be slow without: by the columns that parameters are compared with, and by the columns
+    /// that a query of one table sorts by. Sorted, each once, none that another one begins with.
+    pub fn indexes(&self) -> &[IndexNeed] {
+        &self.indexes
+    }
+}

@@ -1,0 +1,189 @@
+//! What only all definitions together can tell.
+
+use millrace_model::definition::Problem;
+use millrace_model::definition::set::DefinitionSet;
+
+const CONNECTION: &str = "connection: crm\nbase_url: https://crm.example/api/\n";
+const PIPELINE: &str = "\
+pipeline: orders
+resources:
+  - { name: orders, connection: crm, path: /orders, key: [id] }
+tables:
+  - { name: orders, from: orders, write: upsert }
+publish:
+  - { table: orders, to: operational_store, as: sales.orders }
+";
+const ENDPOINT: &str = "\
+metadata: { name: orders }
+routes:
+  /orders:
+    datasource: operational_store
+    query: SELECT id FROM sales.orders
+";
+
+fn parse(files: &[(&str, &str)]) -> (DefinitionSet, Vec<String>) {
+    let files = files
+        .iter()
+        .map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
+    let (set, problems) = DefinitionSet::parse(files);
+    (set, problems.iter().map(Problem::to_string).collect())
+}
+
+fn sound() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("connections/crm.yaml", CONNECTION),
+        ("pipelines/orders.yaml", PIPELINE),
+        ("endpoints/orders.yaml", ENDPOINT),
+    ]
+}
+
+#[test]
+fn a_sound_set_has_no_problems() {
+    let (set, problems) = parse(&sound());
+    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(set.connections["crm"].base_url, "https://crm.example/api");
+    assert_eq!(set.pin("orders").unwrap().endpoints.len(), 1);
+}
+
+#[test]
+fn a_connection_that_is_not_there_is_named_with_the_nearest() {
+    let pipeline = PIPELINE.replace("connection: crm", "connection: cmr");
+    let mut files = sound();
+    files[1].1 = &pipeline;
+    let (set, problems) = parse(&files);
+    assert_eq!(
+        problems,
+        [
+            "pipelines/orders.yaml:3: resources[0].connection: there is no connection `cmr`; did you mean `crm`?"
+        ]
+    );
+    assert_eq!(
+        set.pin("orders").unwrap_err()[0].to_string(),
+        "pipelines/orders.yaml: resources[0].connection: there is no connection `cmr`; did you mean `crm`?"
+    );
+}
+
+#[test]
+fn a_table_that_nobody_publishes_is_named_with_the_nearest() {
+    let near = ENDPOINT.replace("sales.orders", "sales.order");
+    let far = ENDPOINT.replace("sales.orders", "hr.people");
+    for (endpoint, problem) in [
+        (
+            near,
+            "no pipeline publishes `sales.order`; did you mean `sales.orders`?",
+        ),
+        (
+            far,
+            "no pipeline publishes `hr.people`; published are `sales.orders`",
+        ),
+    ] {
+        let mut files = sound();
+        files[2].1 = &endpoint;
+        assert_eq!(
+            parse(&files).1,
+            [format!(
+                "endpoints/orders.yaml:5: routes[/orders].query: {problem}"
+            )]
+        );
+    }
+}
+
+#[test]
+fn what_a_broken_pipeline_would_publish_is_not_missed_as_well() {
+    let pipeline = PIPELINE.replace("write: upsert", "write: upset");
+    let mut files = sound();
+    files[1].1 = &pipeline;
+    assert_eq!(
+        parse(&files).1,
+        [
+            "pipelines/orders.yaml:5: tables[0].write: `replace`, `append` or `upsert` is expected; did you mean `upsert`?"
+        ]
+    );
+}
+
+#[test]
+fn two_routes_that_answer_the_same_requests_are_a_problem() {
+    let endpoint = "\
+metadata: { name: more }
+routes:
+  /orders:
+    datasource: operational_store
+    query: SELECT id FROM sales.orders
+";
+    let mut files = sound();
+    files.push(("endpoints/more.yaml", endpoint));
+    assert_eq!(
+        parse(&files).1,
+        [
+            "endpoints/orders.yaml:3: routes[/orders]: endpoints/more.yaml has the route `/orders` already, which answers the same requests"
+        ]
+    );
+}
+
+#[test]
+fn two_pipelines_that_publish_the_same_target_are_a_problem() {
+    let other = PIPELINE.replace("pipeline: orders", "pipeline: others");
+    let mut files = sound();
+    files.push(("pipelines/others.yaml", &other));
+    assert_eq!(
+        parse(&files).1,
+        [
+            "pipelines/others.yaml:7: publish[0].as: `sales.orders` is published by pipelines/orders.yaml already; take another name"
+        ]
+    );
+}
+
+#[test]
+fn a_file_in_no_folder_of_a_kind_is_a_problem() {
+    let (_, problems) = parse(&[("pipeline/orders.yaml", PIPELINE)]);
+    assert_eq!(
+        problems,
+        ["pipeline/orders.yaml: a definition lies in `connections/`, `pipelines/` or `endpoints/`"]
+    );
+}
+
+#[test]
+fn another_base_url_takes_the_place_of_the_real_one() {
+    let (set, _) = parse(&sound());
+    let set = set.with_base_url("crm", "http://127.0.0.1:8080/").unwrap();
+    assert_eq!(
+        set.pin("orders").unwrap().connections[0].base_url,
+        "http://127.0.0.1:8080"
+    );
+    let problem = set
+        .clone()
+        .with_base_url("crm", "ftp://127.0.0.1")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        problem,
+        "connections/crm.yaml: base_url: the URL begins with `https://` or `http://`"
+    );
+    let problem = set
+        .with_base_url("crn", "http://127.0.0.1")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        problem,
+        "connections/crn.yaml: there is no such connection; did you mean `crm`?"
+    );
+}
+
+#[test]
+fn the_version_follows_the_definition() {
+    let (set, _) = parse(&sound());
+    let version = set.pin("orders").unwrap().version();
+    assert_eq!(version, set.pin("orders").unwrap().version());
+    let moved = set.with_base_url("crm", "http://127.0.0.1:8080").unwrap();
+    assert_ne!(version, moved.pin("orders").unwrap().version());
+}
+
+#[test]
+fn a_pipeline_that_is_not_there_is_named_with_the_nearest() {
+    let (set, _) = parse(&sound());
+    let problems = set.pin("order").unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "pipelines/order.yaml: there is no such pipeline; did you mean `orders`?"
+    );
+}
