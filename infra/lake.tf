@@ -90,9 +90,9 @@ resource "aws_s3_object" "definition" {
 
   bucket       = aws_s3_bucket.lake.id
   key          = each.key
-  source       = each.value
+  content      = file(each.value)
   content_type = "application/yaml"
-  # Makes a change of the content, here or in the bucket, a difference.
+  # Makes a change in the bucket a difference, as well as one here.
   etag = filemd5(each.value)
 
   depends_on = [aws_s3_bucket_versioning.lake]

@@ -101,6 +101,18 @@ locals {
   claims        = flatten([for entry in local.operations : [for method in entry.methods : "${upper(method)} ${entry.path}"]])
   claimed_twice = distinct([for claim in local.claims : claim if length([for other in local.claims : other if other == claim]) > 1])
 
+  # API Gateway has one name for what stands in braces at one place, whatever follows: /a/{id} and /a/{name}/b don't go.
+  placeholders = flatten([
+    for path in distinct(local.operations[*].path) : [
+      for position, segment in split("/", path) : { at = join("/", slice(split("/", path), 0, position)), name = segment }
+      if startswith(segment, "{")
+    ]
+  ])
+  named_twice = distinct([
+    for place in local.placeholders : "${place.at}/${place.name}"
+    if length(distinct([for other in local.placeholders : other.name if other.at == place.at])) > 1
+  ])
+
   paths = {
     for path in distinct(local.operations[*].path) : path => merge([
       for entry in local.operations : {

@@ -6,6 +6,11 @@ output "openapi" {
     condition     = length(local.claimed_twice) == 0
     error_message = "More than one definition claims ${join(", ", local.claimed_twice)}: give each route a path of its own; /docs, /openapi.json, /pipelines and /runs are Millrace's."
   }
+
+  precondition {
+    condition     = length(local.named_twice) == 0
+    error_message = "API Gateway has one name for a parameter at one place of the path; here are several: ${join(", ", local.named_twice)}. Give them the same name."
+  }
 }
 
 output "definitions" {

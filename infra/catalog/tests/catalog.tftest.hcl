@@ -174,6 +174,16 @@ run "claimed_twice" {
   expect_failures = [output.openapi]
 }
 
+run "named_twice" {
+  command = plan
+
+  variables {
+    root = "tests/fixtures/named-twice"
+  }
+
+  expect_failures = [output.openapi]
+}
+
 run "no_definitions" {
   command = plan
 
@@ -184,5 +194,18 @@ run "no_definitions" {
   assert {
     condition     = length(output.openapi.paths) == 7 && output.schedules == {} && length(output.definitions) == 0
     error_message = "A repository without definitions still has its control API."
+  }
+}
+
+run "shipped" {
+  command = plan
+
+  variables {
+    root = "../.."
+  }
+
+  assert {
+    condition     = length(output.definitions) > 0 && length(output.openapi.paths) > 7 && length(output.schedules) > 0
+    error_message = "What the repository ships has an endpoint and a schedule, and the catalogue can read it."
   }
 }
