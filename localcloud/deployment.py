@@ -47,7 +47,7 @@ def deploy(instance: Instance, overrides: dict[str, Any], origin: Path) -> Terra
     summary = terraform.apply()
     instance.facts["apply_seconds"] = round(elapsed() - began, 1)
     step(f"{summary} ({instance.facts['apply_seconds']} s)")
-    _remember(instance, terraform.outputs())
+    remember(instance, terraform.outputs())
     _put_secrets(instance)
     return terraform
 
@@ -59,7 +59,8 @@ def existing(instance: Instance) -> Terraform:
     return Terraform(instance, {kind: instance.path("definitions", kind) for kind in source.KINDS})
 
 
-def _remember(instance: Instance, outputs: dict[str, Any]) -> None:
+def remember(instance: Instance, outputs: dict[str, Any]) -> None:
+    """Keeps what later commands need to know of the deployment."""
     instance.facts.update(
         rest_api_id=outputs["rest_api_id"],
         stage=outputs["api_url"].rstrip("/").rsplit("/", 1)[1],

@@ -21,13 +21,18 @@ def is_available() -> bool:
     return found.returncode == 0
 
 
-def remove_containers_of(url: str) -> None:
-    """Removes the containers that the emulator of that address started; it labels them with host and port."""
+def containers_of(url: str) -> list[str]:
+    """The containers that the emulator of that address started; it labels them with host and port."""
     label = f"ministack.instance={socket.gethostname()}:{urlsplit(url).port}"
     found = subprocess.run(
         ["docker", "ps", "--all", "--quiet", "--filter", f"label={label}"], capture_output=True, text=True, check=False
     )
-    containers = found.stdout.split()
+    return found.stdout.split()
+
+
+def remove_containers_of(url: str) -> None:
+    """Removes them."""
+    containers = containers_of(url)
     if containers:
         subprocess.run(["docker", "rm", "--force", "--volumes", *containers], capture_output=True, check=False)
 

@@ -32,9 +32,24 @@ def run(instance: Instance) -> None:
     step(f"{len(rows)} rows on the first page")
 
 
-def run_by_schedule(instance: Instance, pipeline: str) -> str:
-    """Has Scheduler start a run, and gives the run's id. A schedule for once, with the target of the pipeline's own:
-    so Terraform finds that one as it left it."""
+def run_by_schedule(instance: Instance, pipeline: str, patience: float = 60) -> str:
+    """Has Scheduler start a run, and gives the run's id."""
+    scheduled = schedule_now(instance, pipeline)
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        for entry in _runs(instance, pipeline):
+            if entry["trigger"].get("scheduled_at") == scheduled:
+                return entry["run"]
+        time.sleep(0.5)
+    raise Failed(
+        f"the schedule of {pipeline} was due at {scheduled}, and no run of that time is in the ledger: "
+        "see `scripts/cloud logs trigger`"
+    )
+
+
+def schedule_now(instance: Instance, pipeline: str) -> str:
+    """Makes a schedule for once, in two seconds, with the target of the pipeline's own, which stays as Terraform left
+    it. Gives the time that it means."""
     client = aws.client(instance, "scheduler")
     group, name = instance.facts["schedules"][pipeline].split("/")
     own = client.get_schedule(GroupName=group, Name=name)
@@ -47,17 +62,7 @@ def run_by_schedule(instance: Instance, pipeline: str) -> str:
         ActionAfterCompletion="DELETE",
         Target=own["Target"],
     )
-    scheduled = f"{at:%Y-%m-%dT%H:%M:%SZ}"
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for entry in _runs(instance, pipeline):
-            if entry["trigger"].get("scheduled_at") == scheduled:
-                return entry["run"]
-        time.sleep(0.5)
-    raise Failed(
-        f"the schedule of {pipeline} was due at {scheduled}, and no run of that time is in the ledger: "
-        "see `scripts/cloud logs trigger`"
-    )
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def run_by_caller(instance: Instance, pipeline: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,29 +70,37 @@ def _stripped(program: Path, to: Path) -> Path:
 
 
 def task_image(instance: Instance) -> str:
-    """Makes the task's image FROM scratch: the program, what it is linked with if it is not static, and certificates.
-    Gives the image's name."""
+    """Makes the task's image and gives its name."""
     name = f"millrace-task:{instance.identity[:12]}"
-    if instance.facts.get("tasks") != "containers":
-        return name
-    step("making the task's image")
-    context = instance.folder("image")
+    if instance.facts.get("tasks") == "containers":
+        step("making the task's image")
+        build_image(name, instance.folder("image"), {"/task": _task_program()}, ["/task"])
+        instance.facts["image"] = name
+        instance.save()
+    return name
+
+
+def build_image(name: str, context: Path, programs: Mapping[str, Path], entry_point: list[str]) -> None:
+    """Makes an image FROM scratch: the programs, and what they are linked with if they are not static."""
     shutil.rmtree(context)
     root = context / "root"
     (root / "tmp").mkdir(parents=True)
-    program = _task_program()
-    _stripped(program, root / "task").chmod(0o755)
-    for library in _libraries(program):
-        copy = root / library.relative_to("/")
+    for place, program in programs.items():
+        copy = root / place.lstrip("/")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(library, copy)
-        copy.chmod(0o755)
+        _stripped(program, copy).chmod(0o755)
+        for library in _libraries(program):
+            copy = root / library.relative_to("/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(library, copy)
+            copy.chmod(0o755)
     (context / "Dockerfile").write_text(
         "FROM scratch\n"
         "COPY root/ /\n"
         f"USER {_USER}\n"
-        'ENTRYPOINT ["/task"]\n'
+        f"ENTRYPOINT {json.dumps(entry_point)}\n"
     )
+    # The builder that every engine has; BuildKit is a plugin that may be missing.
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
     done = subprocess.run(
         ["docker", "build", "--quiet", "--tag", name, str(context)],
@@ -100,10 +110,7 @@ def task_image(instance: Instance) -> str:
         check=False,
     )
     if done.returncode:
-        raise Failed(f"docker could not build the task's image from {context}:\n{done.stderr.strip()}")
-    instance.facts["image"] = name
-    instance.save()
-    return name
+        raise Failed(f"docker could not build the image {name} from {context}:\n{done.stderr.strip()}")
 
 
 def _task_program() -> Path:

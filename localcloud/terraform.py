@@ -32,19 +32,20 @@ class Terraform:
             raise Failed("there is no terraform on the PATH: install 1.9 or newer (https://developer.hashicorp.com)")
         self._instance = instance
         self._root = instance.folder("terraform")
-        self._module = self._root / "infra"
+        #: The working copy of `infra/`.
+        self.module = self._root / "infra"
         self._variables = instance.path("terraform", "local.tfvars.json")
         self._copy(overlay)
 
     def _copy(self, overlay: Mapping[str, Path]) -> None:
         """Copies `infra/` beside links to all that it reads, so that paths relative to it hold."""
         kept = {".terraform.lock.hcl"}
-        if self._module.exists():
-            for entry in self._module.iterdir():
+        if self.module.exists():
+            for entry in self.module.iterdir():
                 if entry.name not in kept:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         ignored = shutil.ignore_patterns(".terraform*", "*.tfstate*", "tests", "*.tftest.hcl")
-        shutil.copytree(ROOT / "infra", self._module, ignore=ignored, dirs_exist_ok=True)
+        shutil.copytree(ROOT / "infra", self.module, ignore=ignored, dirs_exist_ok=True)
         for entry in ROOT.iterdir():
             if entry.name.startswith(".") or entry.name in _NOT_LINKED:
                 continue
@@ -113,7 +114,7 @@ class Terraform:
 
     def _execute(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["terraform", f"-chdir={self._module}", *arguments],
+            ["terraform", f"-chdir={self.module}", *arguments],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -129,21 +130,21 @@ class Terraform:
     def _stream(self, arguments: list[str], command: str) -> str:
         """Runs a command that reports in JSON, tells how far it is, and gives its last summary."""
         log = self._instance.path("log", f"terraform-{command}.log")
+        tally = _Tally()
         with log.open("w") as output:
-            running = subprocess.Popen(
-                ["terraform", f"-chdir={self._module}", *arguments],
+            with subprocess.Popen(
+                ["terraform", f"-chdir={self.module}", *arguments],
                 env=self._environment(),
                 stdout=subprocess.PIPE,
                 stderr=output,
                 text=True,
-            )
-            tally = _Tally()
-            assert running.stdout is not None
-            for line in running.stdout:
-                output.write(line)
-                tally.count(line)
-            if running.wait():
-                raise self._failure(command, tally.diagnostics(), log)
+            ) as running:
+                assert running.stdout is not None
+                for line in running.stdout:
+                    output.write(line)
+                    tally.count(line)
+        if running.returncode:
+            raise self._failure(command, tally.diagnostics(), log)
         return tally.summary
 
     def _failure(self, command: str, output: str, log: Path | None = None) -> Failed:
@@ -170,7 +171,10 @@ class _Tally:
             self._diagnostics.append(line.rstrip())
             return
         kind = message.get("type")
-        address = message.get("hook", {}).get("resource", {}).get("addr", "")
+        hook = message.get("hook", {})
+        address = hook.get("resource", {}).get("addr", "")
+        if hook.get("action") == "read":
+            return
         if kind == "change_summary":
             changes = message["changes"]
             self._planned = sum(changes[name] for name in ("add", "change", "remove"))

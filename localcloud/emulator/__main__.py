@@ -7,7 +7,7 @@ import os
 import sys
 
 # The emulator reads its settings while it is imported, and its modules patch one another: patches first, then main.
-from localcloud.emulator import api_gateway, cloudwatch, ecs, events, lambda_, scheduler, step_functions  # noqa: F401
+from localcloud.emulator import api_gateway, cloudwatch, ecs, events, iam, lambda_, scheduler, step_functions  # noqa: F401
 from localcloud.emulator.patching import apply
 
 

@@ -73,9 +73,9 @@ def act(name: str, event: dict) -> dict:
 def call_aws(service: str, operation: str, parameters: dict) -> dict:
     """Calls AWS in a process of its own: with the Python that has boto3."""
     code = (
-        "import boto3, botocore, json, sys\n"
+        "import boto3, botocore, json, os, sys\n"
         "service, operation, parameters = sys.argv[1:]\n"
-        "try: answer = getattr(boto3.client(service), operation)(**json.loads(parameters))\n"
+        "try: answer = getattr(boto3.client(service, region_name=os.environ['AWS_REGION']), operation)(**json.loads(parameters))\n"
         "except botocore.exceptions.ClientError as error: answer = {'code': error.response['Error']['Code']}\n"
         "answer.pop('ResponseMetadata', None)\n"
         "print(json.dumps(answer, default=str))\n"
