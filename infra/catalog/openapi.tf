@@ -26,7 +26,7 @@ locals {
     uuid      = { type = "string", format = "uuid" }
   }
 
-  # How every route pages.
+  # How every endpoint's route pages.
   paging = [
     { name = "limit", in = "query", required = false, schema = { type = "integer", format = "int64" } },
     { name = "cursor", in = "query", required = false, schema = { type = "string" } },
@@ -77,6 +77,7 @@ locals {
           { name = "pipeline", in = "query", required = false, schema = { type = "string" } },
           { name = "status", in = "query", required = false, schema = { type = "string" } },
           { name = "limit", in = "query", required = false, schema = { type = "integer", format = "int64" } },
+          { name = "cursor", in = "query", required = false, schema = { type = "string" } },
         ]
       },
       { path = "/runs/{run}", methods = ["get"], summary = "One run", tag = "control", parameters = [local.path_params.run], function = "trigger" },
