@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
+from ministack.core.arn import execute_api_arn
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1 as gateway
 
-from localcloud.emulator import openapi_import
+from localcloud.emulator import authority, openapi_import
 from localcloud.emulator.patching import patch
 
 
@@ -98,6 +100,24 @@ def answer_failed_integrations() -> None:
     gateway._lambda_proxy_response = shape_if_well_formed
     gateway._invoke_lambda_proxy_v1 = invoke_within_limit
     gateway._gateway_error_response = render_with_status
+
+
+@patch("api_gateway.permission")
+def invoke_where_allowed() -> None:
+    """Functions are invoked whatever their policies say; on AWS the caller gets a 500."""
+    invoke = gateway._invoke_lambda_proxy_v1
+
+    async def invoke_if_allowed(integration: dict, api: str, stage: str, *arguments: Any, **options: Any) -> Any:
+        _, resource, _, method = arguments[:4]
+        source = execute_api_arn(get_region(), get_account_id(), api, stage, method, resource["path"])
+        function = gateway._extract_lambda_ref_from_integration_uri(integration.get("uri", ""))
+        denied = authority.function_denies("apigateway", function, source)
+        if denied:
+            gateway.logger.error("the integration was not invoked: %s", denied)
+            return gateway._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
+        return await invoke(integration, api, stage, *arguments, **options)
+
+    gateway._invoke_lambda_proxy_v1 = invoke_if_allowed
 
 
 @patch("api_gateway.validation_error")

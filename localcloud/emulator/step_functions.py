@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
-from ministack.services import ecs
+from ministack.services import ecs, lambda_svc
 from ministack.services import stepfunctions as sfn
 
+from localcloud.emulator import authority
 from localcloud.emulator.patching import patch
 
 #: The largest input or result of a state, in bytes.
@@ -331,3 +332,46 @@ def _in_pascal_case(value: Any) -> Any:
     if isinstance(value, dict):
         return {key[:1].upper() + key[1:]: _in_pascal_case(each) for key, each in value.items()}
     return value
+
+
+@patch("step_functions.role")
+def act_by_role() -> None:
+    """The state machine's role is not asked for anything, so a policy that does not suffice shows on AWS first."""
+    call = sfn._call_lambda
+    run_task = sfn._SERVICE_DISPATCH["arn:aws:states:::ecs:runTask"]
+
+    def call_if_allowed(function: str, event: Any) -> Any:
+        _, config, _ = lambda_svc._get_func_record_for_ref(function)
+        if config:
+            _demand("Lambda.AWSLambdaException", "lambda:InvokeFunction", _unqualified(config["FunctionArn"]))
+        return call(function, event)
+
+    def run_if_allowed(resource: str, data: dict) -> Any:
+        definition = ecs._task_defs.get(ecs._resolve_td_key(data.get("TaskDefinition", "")) or "")
+        if definition:
+            cluster = data.get("Cluster", "default")
+            if not cluster.startswith("arn:"):
+                cluster = f"arn:aws:ecs:{get_region()}:{get_account_id()}:cluster/{cluster}"
+            error = "ECS.AccessDeniedException"
+            _demand(error, "ecs:RunTask", definition["taskDefinitionArn"], ecs__cluster=cluster)
+            for role in ("taskRoleArn", "executionRoleArn"):
+                if definition.get(role):
+                    _demand(error, "iam:PassRole", definition[role], iam__passedtoservice="ecs-tasks.amazonaws.com")
+        return run_task(resource, data)
+
+    sfn._call_lambda = call_if_allowed
+    sfn._SERVICE_DISPATCH["arn:aws:states:::ecs:runTask"] = run_if_allowed
+
+
+def _demand(error: str, action: str, resource: str, **keys: str) -> None:
+    """Fails the state if the role of the execution's state machine does not allow the action."""
+    execution = _execution.get()
+    machine = sfn._state_machines.get(execution["stateMachineArn"]) if execution else None
+    if machine:
+        denied = authority.role_denies("states", machine["roleArn"], action, resource, **keys)
+        if denied:
+            raise sfn._ExecutionError(error, denied)
+
+
+def _unqualified(arn: str) -> str:
+    return ":".join(arn.split(":")[:7])

@@ -76,8 +76,8 @@ class Cloud:
         write_stub_zip(archive)
         return archive.read_bytes()
 
-    def create_function(self, name: str, **options: Any) -> str:
-        """Makes a function of the stub, and gives its ARN."""
+    def create_function(self, name: str, callers: tuple[str, ...] = ("apigateway", "events"), **options: Any) -> str:
+        """Makes a function of the stub that those services may invoke, and gives its ARN."""
         settings = {
             "Role": ROLE,
             "Runtime": "provided.al2023",
@@ -86,13 +86,30 @@ class Cloud:
             "Environment": {"Variables": self.stub_environment},
             **options,
         }
-        made = self.client("lambda").create_function(FunctionName=name, Code={"ZipFile": self.stub_zip()}, **settings)
+        client = self.client("lambda")
+        made = client.create_function(FunctionName=name, Code={"ZipFile": self.stub_zip()}, **settings)
+        for service in callers:
+            client.add_permission(
+                FunctionName=name,
+                StatementId=service,
+                Action="lambda:InvokeFunction",
+                Principal=f"{service}.amazonaws.com",
+            )
         return made["FunctionArn"]
 
-    def create_machine(self, name: str, definition: dict[str, Any]) -> str:
+    def create_role(self, name: str, service: str, *statements: dict[str, Any]) -> str:
+        """Makes a role that a service may take on, and gives its ARN."""
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": f"{service}.amazonaws.com"}}
+        client = self.client("iam")
+        made = client.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))
+        if statements:
+            client.put_role_policy(RoleName=name, PolicyName="work", PolicyDocument=_policy(*statements))
+        return made["Role"]["Arn"]
+
+    def create_machine(self, name: str, definition: dict[str, Any], role: str = ROLE) -> str:
         """Makes a state machine, and gives its ARN."""
         text = json.dumps({"QueryLanguage": "JSONata", **definition})
-        made = self.client("stepfunctions").create_state_machine(name=name, definition=text, roleArn=ROLE)
+        made = self.client("stepfunctions").create_state_machine(name=name, definition=text, roleArn=role)
         return made["stateMachineArn"]
 
     def execute(self, machine: str, given: Any, within: float = 60, **options: Any) -> dict[str, Any]:
@@ -118,8 +135,8 @@ class Cloud:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _policy(statement: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def _policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def write_stub_zip(archive: Path) -> None:

@@ -136,6 +136,14 @@ class ApiGateway(EmulatorTest):
         base = self._deploy(self.mended, _document(function))
         self.assertEqual(_get(f"{base}/things/7?q=a"), (502, {"data": [], "error": [{"title": "failed"}]}))
 
+    def test_a_function_that_does_not_allow_it_is_not_invoked(self) -> None:
+        def status(cloud: Cloud) -> int:
+            function = cloud.create_function(self.name, callers=())
+            cloud.script(self.name, 'answer {"statusCode": 200, "body": "{}"}')
+            return _get(self._deploy_by_hand(cloud, function))[0]
+
+        self.observe(status, defect=200, mended=500)
+
     def test_a_slow_function_is_a_504(self) -> None:
         def status(cloud: Cloud) -> int:
             function = cloud.create_function(self.name)

@@ -85,17 +85,11 @@ class Lambda(EmulatorTest):
         self.assertNotIn("AWS_PROFILE", environment)
 
     def test_a_function_may_do_what_its_role_allows_and_no_more(self) -> None:
-        iam = self.mended.client("iam")
-        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        role = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         s3 = self.mended.client("s3")
         region = self.mended.instance.aws_environment()["AWS_REGION"]
         s3.create_bucket(Bucket=self.name, CreateBucketConfiguration={"LocationConstraint": region})
         allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{self.name}/raw/*"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-        iam.put_role_policy(RoleName=self.name, PolicyName="work", PolicyDocument=document)
-        self.mended.create_function(self.name, Role=role)
+        self.mended.create_function(self.name, Role=self.mended.create_role(self.name, "lambda", allowed))
 
         def put(key: str) -> Any:
             parameters = json.dumps({"Bucket": self.name, "Key": key, "Body": "x"})
