@@ -110,3 +110,24 @@ pub mod millis {
         u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FieldPath;
+
+    #[test]
+    fn a_column_has_a_name_that_sql_takes_without_quotes() {
+        for (path, column) in [
+            ("id", "id"),
+            ("properties.mag", "properties_mag"),
+            ("properties.magType", "properties_mag_type"),
+            ("HTTPStatus", "httpstatus"),
+            ("created-at", "created_at"),
+            ("2fa", "c_2fa"),
+            ("_links.next", "c__links_next"),
+            ("größe", "gr__e"),
+        ] {
+            assert_eq!(FieldPath(path.to_owned()).column_name(), column, "{path}");
+        }
+    }
+}

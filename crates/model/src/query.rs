@@ -1,6 +1,7 @@
 //! An endpoint's query: one SELECT over published tables, and what can be told of it without a database.
 
 mod bind;
+mod functions;
 mod index;
 mod shape;
 mod walk;

@@ -161,19 +161,31 @@ pub(crate) fn nearest<'k>(
     written: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
+    let written = written.to_lowercase();
+    let letters = written.chars().count();
     // A third of the letters may differ: `ofset` and `pagnate` are typos, `page` is no typo of `path`.
-    let allowed = (written.chars().count() / 3).max(1);
+    let allowed = if letters < 2 { 0 } else { (letters / 3).max(1) };
     known
         .into_iter()
         .map(|name| {
             (
-                strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()),
+                strsim::damerau_levenshtein(&written, &name.to_lowercase()),
                 name,
             )
         })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// The known field that is nearest; where none is, the one whose first word is: `ofset` means `offset_param` where there
+/// is no `offset`.
+pub(crate) fn nearest_field(written: &str, known: &[&'static str]) -> Option<&'static str> {
+    let first_word = |name: &&'static str| name.split('_').next().unwrap_or(name);
+    nearest(written, known.iter().copied()).or_else(|| {
+        let word = nearest(written, known.iter().map(|name| first_word(name)))?;
+        known.iter().find(|name| first_word(name) == word).copied()
+    })
 }
 
 /// `a`, `b` or `c`, each in backticks.

@@ -45,20 +45,18 @@ pub(super) fn bind(text: &str) -> Result<Bound, QueryError> {
                     .chars()
                     .take_while(|letter| is_word(*letter))
                     .collect();
-                if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-                    1
-                } else {
-                    let number = parameters
-                        .iter()
-                        .position(|known| *known == name)
-                        .unwrap_or_else(|| {
-                            parameters.push(name.clone());
-                            parameters.len() - 1
-                        });
-                    sql.push_str(&format!("${}", number + 1));
+                if name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
                     rest = &rest[1 + name.len()..];
+                    let known = parameters.iter().position(|known| *known == name);
+                    let number = known.unwrap_or_else(|| {
+                        parameters.push(name);
+                        parameters.len() - 1
+                    });
+                    sql.push('$');
+                    sql.push_str(&(number + 1).to_string());
                     continue;
                 }
+                1
             }
             other => other.len_utf8(),
         };

@@ -1,28 +1,18 @@
 //! What a query reads. Only forms that are known to hold no more than what is looked at here pass; any other is refused,
 //! so that no table is read behind a form that nobody thought of.
 
-use super::QueryError;
+use super::{QueryError, functions};
 use sqlparser::ast::{
     AccessExpr, Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
     JoinOperator, LimitClause, NamedWindowExpr, ObjectName, OrderBy, OrderByExpr, OrderByKind,
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Subscript,
-    TableFactor, TableWithJoins, WindowSpec, WindowType,
+    TableFactor, TableWithJoins, WindowFrameBound, WindowSpec, WindowType,
 };
 use std::collections::BTreeSet;
 
 /// How deep expressions and queries may stand in one another.
 const MAX_DEPTH: usize = 256;
-
-/// Functions that may stand where a table does.
-const TABLE_FUNCTIONS: [&str; 6] = [
-    "generate_series",
-    "json_array_elements",
-    "jsonb_array_elements",
-    "jsonb_array_elements_text",
-    "jsonb_each",
-    "unnest",
-];
 
 /// The one query that the text is.
 pub(super) fn only_select(statements: &[Statement]) -> Result<&Query, QueryError> {
@@ -178,17 +168,12 @@ impl Walk {
         }
         for item in &select.projection {
             match item {
-                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                    self.expr(expr)?
+                SelectItem::UnnamedExpr(expr)
+                | SelectItem::ExprWithAlias { expr, .. }
+                | SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), _) => {
+                    self.expr(expr)?;
                 }
-                SelectItem::Wildcard(_) => {}
-                SelectItem::QualifiedWildcard(
-                    SelectItemQualifiedWildcardKind::ObjectName(_),
-                    _,
-                ) => {}
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), _) => {
-                    self.expr(expr)?
-                }
+                SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {}
                 SelectItem::ExprWithAliases { .. } => {
                     return refuse("an expression with several names");
                 }
@@ -201,7 +186,7 @@ impl Walk {
         self.exprs(&select.selection)?;
         match &select.group_by {
             GroupByExpr::Expressions(exprs, modifiers) if modifiers.is_empty() => {
-                self.exprs(exprs)?
+                self.exprs(exprs)?;
             }
             _ => return refuse("this form of GROUP BY"),
         }
@@ -222,7 +207,7 @@ impl Walk {
 
     fn join(&mut self, join: &Join) -> Walked {
         self.table(&join.relation)?;
-        let constraint = match &join.join_operator {
+        match &join.join_operator {
             JoinOperator::Join(constraint)
             | JoinOperator::Inner(constraint)
             | JoinOperator::Left(constraint)
@@ -230,12 +215,11 @@ impl Walk {
             | JoinOperator::Right(constraint)
             | JoinOperator::RightOuter(constraint)
             | JoinOperator::FullOuter(constraint)
-            | JoinOperator::CrossJoin(constraint) => constraint,
-            _ => return refuse("this kind of join"),
-        };
-        match constraint {
-            JoinConstraint::On(expr) => self.expr(expr),
-            JoinConstraint::Using(_) | JoinConstraint::Natural | JoinConstraint::None => Ok(()),
+            | JoinOperator::CrossJoin(constraint) => match constraint {
+                JoinConstraint::On(expr) => self.expr(expr),
+                JoinConstraint::Using(_) | JoinConstraint::Natural | JoinConstraint::None => Ok(()),
+            },
+            _ => refuse("this kind of join"),
         }
     }
 
@@ -254,11 +238,11 @@ impl Walk {
                 args: Some(args),
                 ..
             } => {
-                self.table_function(name)?;
+                table_function(name)?;
                 self.args(&args.args)
             }
             TableFactor::Function { name, args, .. } => {
-                self.table_function(name)?;
+                table_function(name)?;
                 self.args(args)
             }
             TableFactor::UNNEST { array_exprs, .. } => self.exprs(array_exprs),
@@ -288,13 +272,6 @@ impl Walk {
         }
     }
 
-    fn table_function(&mut self, name: &ObjectName) -> Walked {
-        match parts(name).as_deref() {
-            Some([name]) if TABLE_FUNCTIONS.contains(&name.as_str()) => Ok(()),
-            _ => refuse("this function in FROM"),
-        }
-    }
-
     fn order_by(&mut self, order_by: &OrderBy) -> Walked {
         match &order_by.kind {
             OrderByKind::Expressions(exprs) if order_by.interpolate.is_none() => self.sorts(exprs),
@@ -311,7 +288,15 @@ impl Walk {
 
     fn window(&mut self, spec: &WindowSpec) -> Walked {
         self.exprs(&spec.partition_by)?;
-        self.sorts(&spec.order_by)
+        self.sorts(&spec.order_by)?;
+        let frame = spec.window_frame.iter();
+        let bounds = frame.flat_map(|frame| [Some(&frame.start_bound), frame.end_bound.as_ref()]);
+        bounds.flatten().try_for_each(|bound| match bound {
+            WindowFrameBound::CurrentRow => Ok(()),
+            WindowFrameBound::Preceding(rows) | WindowFrameBound::Following(rows) => {
+                self.exprs(rows.as_deref())
+            }
+        })
     }
 
     fn exprs<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) -> Walked {
@@ -464,11 +449,11 @@ impl Walk {
     }
 
     fn function(&mut self, function: &sqlparser::ast::Function) -> Walked {
-        let name = match parts(&function.name).as_deref() {
-            Some([name]) => name.clone(),
-            _ => return refuse("a function named with its schema"),
+        let parts = parts(&function.name);
+        let Some([name]) = parts.as_deref() else {
+            return refuse("a function named with its schema");
         };
-        if reaches_beyond_tables(&name) {
+        if functions::reaches_beyond_tables(name) {
             return refuse(&format!("the function `{name}`"));
         }
         self.arguments(&function.parameters)?;
@@ -512,25 +497,11 @@ impl Walk {
     }
 }
 
-/// Functions that read files, settings, catalogues or other servers, or run text as SQL. The reader's role could not use
-/// most of them anyway; a definition that asks for them is a mistake, and is told so before it is applied.
-fn reaches_beyond_tables(name: &str) -> bool {
-    const PREFIXES: [&str; 5] = ["pg_", "lo_", "dblink", "txid_", "inet_"];
-    const NAMES: [&str; 12] = [
-        "current_setting",
-        "currval",
-        "cursor_to_xml",
-        "database_to_xml",
-        "lastval",
-        "nextval",
-        "query_to_xml",
-        "query_to_xml_and_xmlschema",
-        "schema_to_xml",
-        "set_config",
-        "setval",
-        "table_to_xml",
-    ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+fn table_function(name: &ObjectName) -> Walked {
+    match parts(name).as_deref() {
+        Some([name]) if functions::is_table(name) => Ok(()),
+        _ => refuse("this function in FROM"),
+    }
 }
 
 fn shortened(text: &str) -> String {

@@ -20,13 +20,15 @@ fn fixtures(kind: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
 fn verdict<T: std::fmt::Debug>(result: Result<T, Vec<Problem>>) -> String {
     match result {
         Ok(definition) => format!("{definition:#?}\n"),
-        Err(problems) => problems
-            .iter()
-            .map(|problem| format!("{problem}\n"))
-            .collect(),
+        Err(problems) => lines(&problems),
     }
 }
 
@@ -70,14 +72,29 @@ fn a_file_that_is_too_large_is_refused_unread() {
 }
 
 #[test]
-fn aliases_that_multiply_are_refused_before_they_do() {
-    let mut text = format!("a: &a [{}]\n", "x, ".repeat(50));
-    for (from, to) in ["ab", "bc", "cd", "de", "ef", "fg"]
-        .iter()
-        .map(|pair| pair.split_at(1))
-    {
-        text += &format!("{to}: &{to} [{}]\n", format!("*{from}, ").repeat(20));
+fn json_and_windows_line_ends_are_read_as_well() {
+    let json = "{\n\t\"connection\": \"crm\",\n\t\"base_url\": \"https:\\/\\/crm.example\"\n}\n";
+    let windows = "connection: crm\r\nbase_url: https://crm.example\r\n";
+    for text in [json, windows] {
+        let connection = parse::connection("connections/crm.yaml", text);
+        assert_eq!(
+            connection.unwrap().base_url,
+            "https://crm.example",
+            "{text}"
+        );
     }
+    let problems = parse::connection("connections/crm.yaml", "connection: crm\r\n\r\nurl: x\r\n");
+    assert_eq!(problems.unwrap_err().last().unwrap().line, Some(3));
+}
+
+#[test]
+fn aliases_that_multiply_are_refused_before_they_do() {
+    let twenty = |item: &str| format!("{item}, ").repeat(20);
+    let mut lines = vec![format!("a: &a [{}]", twenty("x"))];
+    for (from, to) in ["ab", "bc", "cd", "de", "ef", "fg"].map(|pair| pair.split_at(1)) {
+        lines.push(format!("{to}: &{to} [{}]", twenty(&format!("*{from}"))));
+    }
+    let text = lines.join("\n");
     let problems = parse::connection("connections/crm.yaml", &text).unwrap_err();
     let message = &problems[0].message;
     assert!(
@@ -99,9 +116,10 @@ fn what_is_too_deep_is_refused() {
 
 #[test]
 fn many_problems_are_told_up_to_a_bound() {
-    let text: String = (0..900)
-        .map(|number| format!("nothing_known_{number}: 1\n"))
+    let fields: Vec<String> = (0..900)
+        .map(|number| format!("nothing_known_{number}: 1"))
         .collect();
+    let text = fields.join("\n");
     let problems = parse::pipeline("pipelines/orders.yaml", &text).unwrap_err();
     assert_eq!(problems.len(), 50);
 }

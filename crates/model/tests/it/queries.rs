@@ -168,7 +168,7 @@ fn every_table_that_is_read_is_told() {
         refusal(
             "SELECT a FROM (WITH u AS (SELECT b FROM s.t) SELECT b AS a FROM u) x JOIN u ON true"
         )
-        .contains("u")
+        .contains('u')
     );
 }
 

@@ -8,7 +8,7 @@ use crate::definition::wire::connection::{ApiKeyForm, AuthForm, ConnectionFile};
 use crate::definition::wire::form::SecretName;
 use std::time::Duration;
 
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) fn validate(
     wire: ConnectionFile,
@@ -40,7 +40,7 @@ pub(super) fn validate(
     let timeout = match &wire.timeout {
         None => Some(DEFAULT_TIMEOUT),
         Some(text) => {
-            let (least, most) = (Duration::from_millis(100), Duration::from_secs(600));
+            let (least, most) = (Duration::from_millis(100), Duration::from_mins(10));
             review.accept(
                 &root.field("timeout"),
                 value::duration(&text.0, least, most),
@@ -129,8 +129,8 @@ fn rate_limit(text: &str) -> Result<RateLimit, String> {
     let requests: u32 = requests.parse().map_err(|_| malformed())?;
     let per = match unit {
         "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        "h" => Duration::from_secs(3_600),
+        "m" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
         _ => return Err(malformed()),
     };
     if requests == 0 {

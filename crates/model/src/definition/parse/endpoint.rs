@@ -2,11 +2,9 @@
 
 use super::pipeline::STORE;
 use super::{param, value};
-use crate::definition::SecretRef;
 use crate::definition::endpoint::{CacheTtl, Endpoint, Param, Route};
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::endpoint::{CachingForm, ConsumersForm, EndpointFile, RouteForm};
-use crate::definition::wire::form::TextOr;
 use crate::query::Query;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +13,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// API Gateway gives an answer up behind 29 seconds.
 const MAX_TIMEOUT: Duration = Duration::from_secs(29);
 /// What API Gateway's cache keeps an answer for at most.
-const MAX_TTL: Duration = Duration::from_secs(3_600);
+const MAX_TTL: Duration = Duration::from_hours(1);
 /// First segments of paths that the control API and the documentation have.
 const RESERVED: [&str; 5] = ["pipelines", "runs", "connections", "openapi.json", "docs"];
 
@@ -65,8 +63,11 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
     );
     check_query(&form.query, &params, &at.field("query"), at, review);
     let auth = match form.auth {
-        None => Some(None),
-        Some(form) => auth(form, &at.field("auth"), review),
+        None | Some(ConsumersForm::None) => Some(None),
+        Some(ConsumersForm::SecretPath(name)) => {
+            let at = at.field("auth").field("secret_path");
+            review.accept(&at, value::secret(&name.0)).map(Some)
+        }
     };
     let cache_ttl = match form.caching {
         None => Some(None),
@@ -192,24 +193,6 @@ fn check_query(sql: &str, params: &[Param], at: &Path, route: &Path, review: &mu
                 )
             },
         );
-    }
-}
-
-#[allow(clippy::option_option)] // Outside: whether the form is sound; inside: whether there is a secret.
-fn auth(
-    form: TextOr<ConsumersForm>,
-    at: &Path,
-    review: &mut Review<'_, '_>,
-) -> Option<Option<SecretRef>> {
-    match form {
-        TextOr::Text(text) if text == "none" => Some(None),
-        TextOr::Text(_) => {
-            review.problem(at, "who may ask is `none`, or the secret with the keys: `{ secret_path: aws::secret/<name> }`");
-            None
-        }
-        TextOr::Full(form) => review
-            .accept(&at.field("secret_path"), value::secret(&form.secret_path.0))
-            .map(Some),
     }
 }
 

@@ -74,9 +74,7 @@ pub(super) fn validate(
             review,
         );
         let source = resources.iter().find(|resource| resource.name == form.from);
-        let Some(table) = table::validate(form, source, &at, review) else {
-            continue;
-        };
+        let table = table::validate(form, source, &at, review);
         if let Some(source) = source {
             check_append(wire.concurrency, &table, source, &at, review);
         }
@@ -357,7 +355,7 @@ fn incremental(
     let lookback = match &form.lookback {
         None => Some(Duration::ZERO),
         Some(text) => {
-            let most = Duration::from_secs(366 * 86_400);
+            let most = Duration::from_hours(366 * 24);
             review.accept(
                 &at.field("lookback"),
                 value::duration(&text.0, Duration::ZERO, most),

@@ -3,16 +3,16 @@
 use crate::definition::pipeline::Schedule;
 use crate::definition::problem::{Path, Review};
 use crate::definition::wire::form::TextOr;
-use crate::definition::wire::pipeline::ScheduleForm;
+use crate::definition::wire::pipeline::{Expression, ScheduleForm};
 
 pub(super) fn validate(
-    form: TextOr<ScheduleForm>,
+    form: TextOr<Expression, ScheduleForm>,
     path: &Path,
     review: &mut Review<'_, '_>,
 ) -> Option<Schedule> {
     let (expression, timezone, at) = match form {
-        TextOr::Text(expression) => (expression, None, path.clone()),
-        TextOr::Full(form) => (form.expression, form.timezone, path.field("expression")),
+        TextOr::Text(expression) => (expression.0, None, path.clone()),
+        TextOr::Full(form) => (form.expression.0, form.timezone, path.field("expression")),
     };
     let sound = review.accept(&at, check(&expression));
     let timezone = timezone.unwrap_or_else(|| "UTC".to_owned());
@@ -225,5 +225,74 @@ fn zone(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(unknown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_scheduler_accepts_is_accepted() {
+        for expression in [
+            "rate(1 minute)",
+            "rate(5 minutes)",
+            "rate(1 hour)",
+            "rate(7 days)",
+            "cron(0 6 * * ? *)",
+            "cron(0/15 * ? * MON-FRI *)",
+            "cron(0 0 1,15 JAN,JUL ? 2026-2030)",
+            "cron(0 0 L * ? *)",
+            "cron(0 0 LW * ? *)",
+            "cron(0 0 15W * ? *)",
+            "cron(0 0 ? * 6L *)",
+            "cron(0 0 ? * FRI#2 *)",
+            "cron(*/5 0-5,20 * 1-6/2 ? *)",
+            "at(2026-12-01T06:00:00)",
+        ] {
+            assert_eq!(check(expression), Ok(()), "{expression}");
+        }
+    }
+
+    #[test]
+    fn what_scheduler_refuses_is_refused_with_what_to_write() {
+        for (expression, part) in [
+            ("hourly", "a schedule is"),
+            ("rate(1 hours)", "`rate(1 hour)`"),
+            ("rate(2 hour)", "`rate(2 hours)`"),
+            ("rate(0 hours)", "a rate is"),
+            ("rate(1 week)", "a rate is"),
+            ("rate(1hour)", "a rate is"),
+            ("rate(-1 hours)", "a rate is"),
+            ("cron(0 6 * * *)", "this one has 5"),
+            ("cron(0 6 * * * *)", "is `?`"),
+            ("cron(0 6 ? * ? *)", "both `?`"),
+            ("cron(60 6 * * ? *)", "`60` is not allowed as minutes"),
+            ("cron(0 24 * * ? *)", "as hours"),
+            ("cron(0 6 0 * ? *)", "as day of month"),
+            ("cron(0 6 ? * 8 *)", "as day of week"),
+            ("cron(0 6 ? * MOO *)", "as day of week"),
+            ("cron(0 6 * 13 ? *)", "as month"),
+            ("cron(0 6 * * ? 1969)", "as year"),
+            ("cron(0 6 ? * FRI#6 *)", "as day of week"),
+            ("cron(5-1 6 * * ? *)", "as minutes"),
+            ("cron(0/0 6 * * ? *)", "as minutes"),
+            ("at(2026-12-01)", "without a zone"),
+            ("at(2026-12-01T06:00:00Z)", "without a zone"),
+            ("at(2026-13-01T06:00:00)", "without a zone"),
+        ] {
+            let message = check(expression).expect_err(expression);
+            assert!(message.contains(part), "{expression}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_time_zone_is_an_iana_name() {
+        for name in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"] {
+            assert_eq!(zone(name), Ok(()), "{name}");
+        }
+        for name in ["", "Berlin", "Europe/Atlantis", "../../etc/passwd"] {
+            assert!(zone(name).is_err(), "{name}");
+        }
     }
 }

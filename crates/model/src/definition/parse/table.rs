@@ -7,29 +7,18 @@ use crate::definition::pipeline::{
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::form::TextOr;
-use crate::definition::wire::pipeline::{ColumnForm, ExpectationForm, IsForm, TableForm};
+use crate::definition::wire::pipeline::{
+    ColumnForm, ExpectationForm, IsForm, TYPE_NAMES, TableForm, TypeName,
+};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
-
-const COLUMN_TYPES: [&str; 10] = [
-    "string",
-    "int",
-    "double",
-    "decimal(p,s)",
-    "bool",
-    "date",
-    "timestamp",
-    "timestamp_s",
-    "timestamp_ms",
-    "json",
-];
 
 pub(super) fn validate(
     form: TableForm,
     source: Option<&Resource>,
     at: &Path,
     review: &mut Review<'_, '_>,
-) -> Option<Table> {
+) -> Table {
     review.accept(&at.field("name"), value::part_name(&form.name));
     review.require(!form.name.contains("__"), &at.field("name"), || {
         "two underscores in a row tell a child table from its parent; write one".to_owned()
@@ -60,14 +49,14 @@ pub(super) fn validate(
         .enumerate()
         .filter_map(|(index, form)| expectation(form, &at.field("expect").index(index), review))
         .collect();
-    Some(Table {
+    Table {
         name: form.name,
         from: form.from,
         write: form.write,
         key,
         columns,
         expect,
-    })
+    }
 }
 
 /// The column that a record's field becomes.
@@ -77,7 +66,7 @@ fn column_of(field: &FieldPath, columns: &IndexMap<FieldPath, Column>) -> String
 }
 
 fn columns(
-    forms: IndexMap<String, TextOr<ColumnForm>>,
+    forms: IndexMap<String, TextOr<TypeName, ColumnForm>>,
     at: &Path,
     review: &mut Review<'_, '_>,
 ) -> IndexMap<FieldPath, Column> {
@@ -93,7 +82,7 @@ fn columns(
         if let Some(name) = &name {
             review.accept(&at.field("name"), value::identifier(name));
         }
-        let kind = kind.and_then(|text| review.accept(&kind_at, column_type(&text)));
+        let kind = kind.and_then(|text| review.accept(&kind_at, column_type(&text.0)));
         let Some(field) = field else { continue };
         let becomes = name.clone().unwrap_or_else(|| field.column_name());
         review.require(names.insert(becomes.clone()), &at, || {
@@ -115,20 +104,22 @@ fn column_type(text: &str) -> Result<ColumnType, String> {
         "timestamp_s" => ColumnType::TimestampS,
         "timestamp_ms" => ColumnType::TimestampMs,
         "json" => ColumnType::Json,
-        _ => match text
-            .strip_prefix("decimal(")
-            .and_then(|rest| rest.strip_suffix(')'))
-        {
-            Some(digits) => decimal(digits)?,
-            None => {
-                let known = one_of(COLUMN_TYPES);
-                return Err(match nearest(text, COLUMN_TYPES) {
-                    Some(meant) => format!("there is no such type; did you mean `{meant}`?"),
-                    None => format!("there is no such type; a column is {known}"),
-                });
+        _ => {
+            let digits = text.strip_prefix("decimal(");
+            match digits.and_then(|rest| rest.strip_suffix(')')) {
+                Some(digits) => decimal(digits)?,
+                None => return Err(no_such_type(text)),
             }
-        },
+        }
     })
+}
+
+fn no_such_type(text: &str) -> String {
+    let names = || TYPE_NAMES.into_iter().chain(["decimal(p,s)"]);
+    match nearest(text, names()) {
+        Some(meant) => format!("there is no such type; did you mean `{meant}`?"),
+        None => format!("there is no such type; a column is {}", one_of(names())),
+    }
 }
 
 fn decimal(digits: &str) -> Result<ColumnType, String> {

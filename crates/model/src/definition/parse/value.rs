@@ -140,7 +140,6 @@ fn spelled(duration: Duration) -> String {
 
 /// A header's name and value; headers that carry credentials are refused.
 pub(super) fn header(name: &str, value: &str) -> Result<(), String> {
-    header_name(name)?;
     const CREDENTIALS: [&str; 7] = [
         "authorization",
         "proxy-authorization",
@@ -150,6 +149,7 @@ pub(super) fn header(name: &str, value: &str) -> Result<(), String> {
         "api-key",
         "apikey",
     ];
+    header_name(name)?;
     if CREDENTIALS.contains(&name.to_ascii_lowercase().as_str()) {
         return Err(
             "this header carries a secret; name the secret under the connection's `auth` instead"

@@ -1,6 +1,6 @@
 //! `endpoints/<name>.yaml`.
 
-use super::form::{DurationText, SecretName, TextOr};
+use super::form::{DurationText, SecretName};
 use crate::definition::endpoint::ParamType;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -47,19 +47,21 @@ pub(crate) struct RouteForm {
     #[serde(default)]
     pub(crate) params: Vec<ParamForm>,
     /// Who may ask: `none` (or absent) for anybody, or the secret that holds the consumers' keys.
-    pub(crate) auth: Option<TextOr<ConsumersForm>>,
+    pub(crate) auth: Option<ConsumersForm>,
     /// Whether, and how long, an answer may be kept.
     pub(crate) caching: Option<CachingForm>,
     /// How long the query may take; `10s` unless said otherwise, `29s` at most.
     pub(crate) timeout: Option<DurationText>,
 }
 
-/// Where the consumers' keys are.
+/// Who may ask.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ConsumersForm {
-    /// The secret's name; it holds a JSON object of consumer → key.
-    pub(crate) secret_path: SecretName,
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ConsumersForm {
+    /// Anybody.
+    None,
+    /// Whoever has one of the keys in this secret; it holds a JSON object of consumer → key.
+    SecretPath(SecretName),
 }
 
 /// Whether, and how long, an answer may be kept.

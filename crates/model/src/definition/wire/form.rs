@@ -1,6 +1,6 @@
 //! Forms that several kinds share.
 
-use crate::definition::yaml::read::AS_WRITTEN;
+use crate::definition::yaml::AS_WRITTEN;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -10,24 +10,24 @@ use std::marker::PhantomData;
 
 /// A short form, which is text, or the full one, which is a mapping.
 #[derive(Clone, Debug)]
-pub(crate) enum TextOr<T> {
-    Text(String),
+pub(crate) enum TextOr<S, T> {
+    Text(S),
     Full(T),
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+impl<'de, S: From<String>, T: Deserialize<'de>> Deserialize<'de> for TextOr<S, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
+        struct Either<S, T>(PhantomData<(S, T)>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = TextOr<T>;
+        impl<'de, S: From<String>, T: Deserialize<'de>> Visitor<'de> for Either<S, T> {
+            type Value = TextOr<S, T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("text or a mapping")
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(TextOr::Text(text.to_owned()))
+                Ok(TextOr::Text(S::from(text.to_owned())))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -39,9 +39,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for TextOr<T> {
+impl<S: JsonSchema, T: JsonSchema> JsonSchema for TextOr<S, T> {
     fn schema_name() -> Cow<'static, str> {
-        format!("TextOr{}", T::schema_name()).into()
+        format!("{}Or{}", S::schema_name(), T::schema_name()).into()
     }
 
     fn inline_schema() -> bool {
@@ -49,7 +49,7 @@ impl<T: JsonSchema> JsonSchema for TextOr<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<T>()] })
+        json_schema!({ "anyOf": [generator.subschema_for::<S>(), generator.subschema_for::<T>()] })
     }
 }
 

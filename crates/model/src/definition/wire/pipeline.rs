@@ -20,7 +20,7 @@ pub(crate) struct PipelineFile {
     pub(crate) description: String,
     /// When it runs by itself: `rate(1 hour)`, `cron(0 6 * * ? *)` or `at(2026-12-01T06:00:00)`, or the same with its
     /// time zone. Absent where only callers start it.
-    pub(crate) schedule: Option<TextOr<ScheduleForm>>,
+    pub(crate) schedule: Option<TextOr<Expression, ScheduleForm>>,
     /// What happens when it is started while it runs; `forbid` unless said otherwise.
     #[serde(default)]
     pub(crate) concurrency: Concurrency,
@@ -35,13 +35,25 @@ pub(crate) struct PipelineFile {
     pub(crate) publish: Vec<PublishForm>,
 }
 
+/// An expression of EventBridge Scheduler: `rate(1 hour)`, `cron(0 6 * * ? *)` or `at(2026-12-01T06:00:00)`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline, extend("pattern" = r"^(rate|cron|at)\(.+\)$"))]
+#[schemars(example = &"rate(1 hour)", example = &"cron(0 6 * * ? *)")]
+pub(crate) struct Expression(pub(crate) String);
+
+impl From<String> for Expression {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// When a pipeline runs, and in which time zone that is meant.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScheduleForm {
-    /// The expression, as EventBridge Scheduler reads it.
-    #[schemars(regex(pattern = r"^(rate|cron|at)\(.+\)$"), example = &"cron(0 6 * * ? *)")]
-    pub(crate) expression: String,
+    /// The expression.
+    pub(crate) expression: Expression,
     /// The time zone's IANA name; `UTC` unless said otherwise.
     #[schemars(example = &"Europe/Berlin")]
     pub(crate) timezone: Option<String>,
@@ -201,10 +213,48 @@ pub(crate) struct TableForm {
     /// Names and types of fields where the inferred ones will not do, by path. A type's name alone is enough:
     /// `properties.felt: int`.
     #[serde(default)]
-    pub(crate) columns: IndexMap<String, TextOr<ColumnForm>>,
+    pub(crate) columns: IndexMap<String, TextOr<TypeName, ColumnForm>>,
     /// What its rows are held to.
     #[serde(default)]
     pub(crate) expect: Vec<ExpectationForm>,
+}
+
+/// The name of a column's type.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct TypeName(pub(crate) String);
+
+/// The names of the types that take no numbers.
+pub(crate) const TYPE_NAMES: [&str; 9] = [
+    "string",
+    "int",
+    "double",
+    "bool",
+    "date",
+    "timestamp",
+    "timestamp_s",
+    "timestamp_ms",
+    "json",
+];
+
+impl From<String> for TypeName {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl JsonSchema for TypeName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TypeName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A column's type; of a decimal all digits, and those behind the point: `decimal(10,2)`.",
+            "type": "string",
+            "anyOf": [{ "enum": TYPE_NAMES }, { "pattern": r"^decimal\([0-9]+, ?[0-9]+\)$" }],
+        })
+    }
 }
 
 /// A field's name and type in the table.
@@ -216,11 +266,7 @@ pub(crate) struct ColumnForm {
     pub(crate) name: Option<String>,
     /// The column's type; the inferred one unless said otherwise.
     #[serde(rename = "type")]
-    #[schemars(regex(
-        pattern = r"^(string|int|double|bool|date|timestamp|timestamp_s|timestamp_ms|json|decimal\([0-9]+, ?[0-9]+\))$"
-    ))]
-    #[schemars(example = &"timestamp_ms", example = &"decimal(10,2)")]
-    pub(crate) kind: Option<String>,
+    pub(crate) kind: Option<TypeName>,
 }
 
 /// What a column is held to: one of `is`, `between` and `in`.

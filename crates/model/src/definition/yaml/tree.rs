@@ -32,6 +32,8 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
     /// A value of which a problem was reported; it is passed over from then on.
     Broken,
+    /// What stands in for a field that is missing, so that the reading can go on to the next fault.
+    Hole,
 }
 
 /// A key of a mapping, its line, and its value.
@@ -368,4 +370,79 @@ fn too_deep() -> String {
     format!(
         "lists and mappings stand in one another more than {MAX_DEPTH} deep; a definition does not"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_mean_what_the_core_schema_says() {
+        for (text, meaning) in [
+            ("", Scalar::Null),
+            ("~", Scalar::Null),
+            ("null", Scalar::Null),
+            ("true", Scalar::Bool(true)),
+            ("no", Scalar::Text("no")),
+            ("off", Scalar::Text("off")),
+            ("12", Scalar::Int(12)),
+            ("-7", Scalar::Int(-7)),
+            ("+7", Scalar::Int(7)),
+            ("0123", Scalar::Int(123)),
+            ("0x1F", Scalar::Int(31)),
+            ("0o17", Scalar::Int(15)),
+            ("0x", Scalar::Text("0x")),
+            ("99999999999999999999", Scalar::Text("99999999999999999999")),
+            ("1.5", Scalar::Float(1.5)),
+            (".5", Scalar::Float(0.5)),
+            ("1e3", Scalar::Float(1000.0)),
+            (".", Scalar::Text(".")),
+            ("1e999", Scalar::Text("1e999")),
+            (".inf", Scalar::Text(".inf")),
+            ("nan", Scalar::Text("nan")),
+            ("infinity", Scalar::Text("infinity")),
+            ("1.2.3", Scalar::Text("1.2.3")),
+            ("12:30", Scalar::Text("12:30")),
+            ("2026-01-01", Scalar::Text("2026-01-01")),
+        ] {
+            assert_eq!(resolve(text), meaning, "{text}");
+        }
+    }
+
+    #[test]
+    fn aliases_stand_for_what_they_name() {
+        let mut report = Report::new("a.yaml");
+        let tree = parse("a: &here { b: 1 }\nc: *here\n", &mut report);
+        assert!(report.into_problems().is_empty());
+        let Some(Node {
+            value: Value::Map(entries),
+            ..
+        }) = tree
+        else {
+            unreachable!("the text is a mapping")
+        };
+        assert_eq!(entries[0].node.value, entries[1].node.value);
+        assert_eq!(entries[1].node.line, 2);
+    }
+
+    #[test]
+    fn what_is_not_for_definitions_is_refused() {
+        for (text, part) in [
+            ("a: !!str 1\n", "no tags"),
+            ("<<: { a: 1 }\n", "not YAML 1.2"),
+            ("? [a]\n: 1\n", "a key is a text"),
+            ("a: &a [*a]\n", "inside of what it names"),
+            ("a: *b\n", "this is not YAML"),
+            ("a: 1\n---\nb: 1\n", "a second document"),
+        ] {
+            let mut report = Report::new("a.yaml");
+            assert_eq!(parse(text, &mut report), None, "{text}");
+            let problems = report.into_problems();
+            assert!(
+                problems[0].message.contains(part),
+                "{text}: {}",
+                problems[0]
+            );
+        }
+    }
 }

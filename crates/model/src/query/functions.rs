@@ -1,0 +1,37 @@
+//! Which functions a query may call.
+
+/// Functions that may stand where a table does.
+const TABLE_FUNCTIONS: [&str; 6] = [
+    "generate_series",
+    "json_array_elements",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "unnest",
+];
+
+/// Whether the function may stand where a table does.
+pub(super) fn is_table(name: &str) -> bool {
+    TABLE_FUNCTIONS.contains(&name)
+}
+
+/// Functions that read files, settings, catalogues or other servers, or run text as SQL. The reader's role could not use
+/// most of them anyway; a definition that asks for them is a mistake, and is told so before it is applied.
+pub(super) fn reaches_beyond_tables(name: &str) -> bool {
+    const PREFIXES: [&str; 5] = ["pg_", "lo_", "dblink", "txid_", "inet_"];
+    const NAMES: [&str; 12] = [
+        "current_setting",
+        "currval",
+        "cursor_to_xml",
+        "database_to_xml",
+        "lastval",
+        "nextval",
+        "query_to_xml",
+        "query_to_xml_and_xmlschema",
+        "schema_to_xml",
+        "set_config",
+        "setval",
+        "table_to_xml",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+}
