@@ -1,30 +1,51 @@
 //! Objects under keys, with the two conditional puts on which everything else rests: create where nothing is, and
 //! replace what was read.
+//!
+//! A key is UTF-8 of at most 1,024 bytes, made of non-empty segments between slashes, none of them `.` or `..`. An object
+//! never lies at a key that is another one's folder.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod folder;
+#[cfg(feature = "aws")]
+mod s3;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use millrace_model::{Failure, FailureName};
 use std::fmt;
 use std::ops::Range;
 
+pub use folder::Folder;
+#[cfg(feature = "aws")]
+pub use s3::S3;
+
 /// The lake's objects.
+///
+/// A network may lose the answer to a write that was done, and the write is then tried again: `Exists` and `Changed` can
+/// be the echo of one's own write. Whoever must know reads the object and looks.
 #[async_trait]
 pub trait Objects: fmt::Debug + Send + Sync {
     /// The object, or none where there is none.
     async fn get(&self, key: &str) -> Result<Option<Object>, Error>;
-    /// Some of an object's bytes; `NotFound` where there is no object.
+    /// Some of an object's bytes; `NotFound` where there is no object, and fewer bytes where it ends within the range.
+    /// `Malformed` where it ends before the range begins, or where the range is empty.
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, Error>;
     /// Writes an object, whatever was there.
     async fn put(&self, key: &str, bytes: Bytes) -> Result<Version, Error>;
     /// Writes an object where none is; `Exists` otherwise. Of several at once exactly one succeeds.
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Version, Error>;
-    /// Writes an object in the place of that version; `Changed` where it is not that version any more.
+    /// Writes an object in the place of that version; `Changed` where it is not that version any more, or is gone.
     async fn replace(&self, key: &str, bytes: Bytes, version: &Version) -> Result<Version, Error>;
     /// Removes an object; all the same where there is none.
     async fn delete(&self, key: &str) -> Result<(), Error>;
-    /// At most `limit` of the objects under a prefix, in the byte order of their keys, behind `after`.
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, Error>;
+    /// At most `limit` of the objects whose keys begin with a prefix, in the byte order of their keys, behind `after`.
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error>;
 }
 
 /// An object's bytes and the version that they are.
@@ -53,7 +74,7 @@ pub struct Entry {
 
 /// What went wrong with which object.
 #[derive(Debug, thiserror::Error)]
-#[error("{kind} ({key}){}", source.as_ref().map(|source| format!(": {source}")).unwrap_or_default())]
+#[error("{kind}: `{key}`{}", source.as_ref().map(|source| format!(": {source}")).unwrap_or_default())]
 pub struct Error {
     /// What went wrong.
     pub kind: ErrorKind,
@@ -79,10 +100,75 @@ pub enum ErrorKind {
     /// It is not what was expected to lie there.
     #[error("the object cannot be read")]
     Malformed,
+    /// The key is not one that an object may have.
+    #[error(
+        "the key is not allowed: segments between slashes, none empty, `.` or `..`, at most 1024 bytes"
+    )]
+    InvalidKey,
     /// The role or the file system says no.
     #[error("access to the object was denied")]
     Denied,
     /// It may go better the next time.
     #[error("the object store did not answer")]
     Transient,
+}
+
+impl Error {
+    /// An error without a cause beneath it.
+    pub fn new(kind: ErrorKind, key: &str) -> Self {
+        Self {
+            kind,
+            key: key.to_owned(),
+            source: None,
+        }
+    }
+
+    /// An error, and what the implementation says about it.
+    pub fn because(
+        kind: ErrorKind,
+        key: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::new(kind, key)
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (name, advice) = match error.kind {
+            ErrorKind::Exists | ErrorKind::Changed => (FailureName::Conflict, ""),
+            ErrorKind::Transient => (FailureName::Transient, ""),
+            ErrorKind::Denied => (
+                FailureName::Unauthorized,
+                "; grant it to the role, or to the user, that this runs as",
+            ),
+            ErrorKind::NotFound => (
+                FailureName::Internal,
+                "; somebody removed it, or the bucket is another one",
+            ),
+            ErrorKind::Malformed => (
+                FailureName::Internal,
+                "; restore an earlier version of it, or remove it",
+            ),
+            ErrorKind::InvalidKey => (FailureName::Internal, ""),
+        };
+        Self::new(name, format!("{error}{advice}"))
+    }
+}
+
+/// Refuses a key that an implementation could not keep apart from others, or that would leave the folder.
+fn check_key(key: &str) -> Result<(), Error> {
+    let allowed = key.len() <= 1024
+        && !key.contains(['\\', '\0'])
+        && key
+            .split('/')
+            .all(|segment| !matches!(segment, "" | "." | ".."));
+    if allowed && !key.starts_with(folder::PRIVATE) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::InvalidKey, key))
+    }
 }
