@@ -80,6 +80,10 @@ def _up(instance: Instance, arguments: argparse.Namespace) -> None:
     overrides = json.loads(arguments.variables.read_text()) if arguments.variables else {}
     for name in (*packages.FUNCTIONS, "task", "sample", "millrace"):
         packages.binary(name)
+    if instance.exists() and not instance.is_running("emulator"):
+        step("removing what is left of a local cloud that was interrupted")
+        _remove(instance)
+        instance = Instance(instance.directory)
     instance.create()
     instance.save()
     aws.start(instance)
@@ -91,6 +95,7 @@ def _up(instance: Instance, arguments: argparse.Namespace) -> None:
     step("terraform plan")
     _expect_no_difference(terraform.difference())
     main_job.run(instance)
+    step("done")
     _tell(instance)
 
 
@@ -116,6 +121,10 @@ def _down(instance: Instance, arguments: argparse.Namespace) -> None:
         if left:
             raise Failed(f"terraform destroy left {', '.join(left)}")
     step("ending the local cloud")
+    _remove(instance)
+
+
+def _remove(instance: Instance) -> None:
     source.stop(instance)
     aws.stop(instance)
     store.stop(instance)

@@ -52,15 +52,20 @@ def stop(process: Process, grace: float = 5) -> None:
     if not process.is_alive():
         return
     os.kill(process.pid, signal.SIGTERM)
-    until = time.monotonic() + grace
-    while process.is_alive() and time.monotonic() < until:
-        _collect()
-        time.sleep(0.05)
+    _await_end(process, grace)
     try:
         # Its children are in its group, and as long as one of them lives the group's id is not given anew.
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+    _await_end(process, 5)
+
+
+def _await_end(process: Process, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while process.is_alive() and time.monotonic() < until:
+        _collect()
+        time.sleep(0.05)
     _collect()
 
 
