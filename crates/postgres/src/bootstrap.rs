@@ -53,6 +53,7 @@ const PUBLISHED: &str = "
         relation text NOT NULL,
         source text NOT NULL,
         version bigint NOT NULL,
+        files text NOT NULL,
         layout text NOT NULL,
         run text NOT NULL,
         published_at timestamptz NOT NULL DEFAULT now(),
@@ -60,6 +61,8 @@ const PUBLISHED: &str = "
     );
     COMMENT ON TABLE millrace.published IS
         'What Millrace published: the Delta table and its version behind each relation.';
+    COMMENT ON COLUMN millrace.published.files IS
+        'A digest of the names of the files behind that version.';
     COMMENT ON COLUMN millrace.published.layout IS
         'A digest of columns, types and key: where it differs, the relation is made anew.';";
 

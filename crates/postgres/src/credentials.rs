@@ -109,7 +109,7 @@ impl Credentials {
             .application_name(application)
             .connect_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(30))
-            .tcp_user_timeout(Duration::from_secs(60));
+            .tcp_user_timeout(Duration::from_mins(1));
         config
     }
 

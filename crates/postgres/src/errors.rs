@@ -53,9 +53,7 @@ fn judge(error: &tokio_postgres::Error) -> (FailureName, Advice) {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            let tls = io
-                .get_ref()
-                .is_some_and(|inner| inner.is::<rustls::Error>());
+            let tls = matches!(io.get_ref(), Some(inner) if inner.is::<rustls::Error>());
             return if tls {
                 (FailureName::BadDefinition, Advice::Tls)
             } else {

@@ -1,0 +1,382 @@
+//! One page of a route's answer: run, written as JSON while it comes, and remembered where it ended.
+
+use crate::answer;
+use crate::cursor::{Cursor, Scope};
+use crate::json::Raw;
+use crate::params::Value;
+use crate::plan::{Key, Plan, Stretch};
+use crate::store::DEFAULT_TIMEOUT;
+use bytes::BytesMut;
+use deadpool_postgres::Object;
+use futures::{TryStreamExt, pin_mut};
+use std::error::Error as _;
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Row, Statement};
+
+/// How large an answer may become. A Lambda's may have 6 MB, and the envelope of API Gateway escapes it once more.
+pub const LARGEST: usize = 5 * 1024 * 1024;
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS: usize = 500;
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// How the query is run.
+    pub plan: &'a Plan,
+    /// The values of its parameters, `$1`'s first.
+    pub values: &'a [&'a Value],
+    /// How many rows.
+    pub limit: u32,
+    /// From where on.
+    pub cursor: Option<Cursor>,
+    /// What the next page's cursor belongs to.
+    pub scope: Scope,
+    /// How long each statement may take.
+    pub timeout: Duration,
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The query took too long.
+    Timeout,
+    /// The answer became too large, at that row.
+    TooLarge(usize),
+    /// The cursor holds what is no value of its type.
+    BadCursor,
+    /// A parameter is beyond what its column can be compared with.
+    BadValue(String),
+    /// What was prepared does not fit the tables any more: prepared anew, it may.
+    Stale {
+        /// What PostgreSQL says.
+        error: String,
+        /// Whether a table is not there at all.
+        missing: bool,
+    },
+    /// The connection is gone: another one may do.
+    Lost(tokio_postgres::Error),
+    /// Anything else.
+    Other(String),
+}
+
+impl Trouble {
+    /// What was prepared does not fit.
+    pub fn stale(error: &tokio_postgres::Error) -> Self {
+        let missing = error.code() == Some(&SqlState::UNDEFINED_TABLE);
+        Self::Stale {
+            error: text(error),
+            missing,
+        }
+    }
+}
+
+/// A page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The whole body of the answer.
+    pub body: Vec<u8>,
+    /// How many rows are in it.
+    pub rows: usize,
+}
+
+/// Runs a query for one page.
+pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Trouble> {
+    let plan = request.plan;
+    let keys = plan.keys.as_deref().unwrap_or_default();
+    let (null, mut skip) = match &request.cursor {
+        None => (None, 0),
+        Some(Cursor::Rows(rows)) => (None, *rows),
+        Some(Cursor::Behind { key, seen, .. }) => (
+            Some(key.iter().map(Option::is_none).collect::<Vec<_>>()),
+            *seen,
+        ),
+    };
+    let mut page = Builder::new(request, keys);
+    for stretch in plan.stretches(null.as_deref()) {
+        page.read(client, &stretch, std::mem::take(&mut skip))
+            .await?;
+        if page.full {
+            break;
+        }
+    }
+    Ok(page.finish())
+}
+
+/// A page that is being written.
+struct Builder<'a> {
+    request: &'a Request<'a>,
+    keys: &'a [Key],
+    body: Vec<u8>,
+    rows: usize,
+    /// Whether there is a row behind the page.
+    full: bool,
+    /// The last row's values by which rows are ordered.
+    last: Vec<Option<Vec<u8>>>,
+    /// How many rows up to the last one have these.
+    seen: u64,
+}
+
+impl<'a> Builder<'a> {
+    fn new(request: &'a Request<'a>, keys: &'a [Key]) -> Self {
+        let (last, seen) = match &request.cursor {
+            Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
+            _ => (Vec::new(), 0),
+        };
+        let mut body = Vec::with_capacity(16 * 1024);
+        body.extend_from_slice(answer::HEAD);
+        Self {
+            request,
+            keys,
+            body,
+            rows: 0,
+            full: false,
+            last,
+            seen,
+        }
+    }
+
+    /// Reads a stretch's rows, one more than the page still takes.
+    async fn read(&mut self, client: &Object, stretch: &Stretch, skip: u64) -> Result<(), Trouble> {
+        let plan = self.request.plan;
+        let wanted = i64::from(self.request.limit) - self.rows as i64 + 1;
+        let mut arguments: Vec<Argument<'_>> = self
+            .request
+            .values
+            .iter()
+            .map(|value| Argument::Value(value))
+            .collect();
+        let mut types = plan.parameters.clone();
+        if let Some(Cursor::Behind { key, .. }) = &self.request.cursor {
+            arguments.extend(
+                stretch
+                    .bound
+                    .iter()
+                    .map(|at| Argument::Raw(key[*at].as_deref())),
+            );
+            types.extend(stretch.bound.iter().map(|_| Type::UNKNOWN));
+        }
+        let mut number = |value: i64, common: &[i64]| {
+            // PostgreSQL plans better for a number that it knows; the common ones each have a statement of their own.
+            if common.contains(&value) {
+                return value.to_string();
+            }
+            arguments.push(Argument::Number(value));
+            types.push(Type::INT8);
+            format!("${}", types.len())
+        };
+        let limit = number(wanted, &[2, 11, 21, 51, 101, 201, 501, 1001]);
+        let offset = if skip == 0 {
+            String::new()
+        } else {
+            number(skip as i64, &[1])
+        };
+        let sql = plan.statement(stretch, &offset, &limit);
+        // A statement for each combination of NULLs in cursors: few in practice, and never too many.
+        if client.statement_cache.size() > STATEMENTS {
+            client.statement_cache.clear();
+        }
+        let statement = client
+            .prepare_typed_cached(&sql, &types)
+            .await
+            .map_err(|error| self.trouble(error))?;
+        if !plan.fits(&statement) {
+            let error = "the columns have other types now".to_owned();
+            return Err(Trouble::Stale {
+                error,
+                missing: false,
+            });
+        }
+        if self.request.timeout == DEFAULT_TIMEOUT {
+            return self.stream(client, &statement, &arguments).await;
+        }
+        // All three are sent at once; what a failing query leaves, COMMIT rolls back.
+        let begin = format!(
+            "BEGIN; SET LOCAL statement_timeout = {}",
+            self.request.timeout.as_millis().max(1)
+        );
+        let (opened, read, ended) = tokio::join!(
+            client.batch_execute(&begin),
+            self.stream(client, &statement, &arguments),
+            client.batch_execute("COMMIT")
+        );
+        read?;
+        opened.and(ended).map_err(|error| self.trouble(error))
+    }
+
+    async fn stream(
+        &mut self,
+        client: &Object,
+        statement: &Statement,
+        arguments: &[Argument<'_>],
+    ) -> Result<(), Trouble> {
+        let rows = client
+            .query_raw(statement, arguments)
+            .await
+            .map_err(|error| self.trouble(error))?;
+        pin_mut!(rows);
+        while let Some(row) = rows.try_next().await.map_err(|error| self.trouble(error))? {
+            if self.rows == self.request.limit as usize {
+                self.full = true;
+                continue;
+            }
+            self.append(&row)?;
+            if self.body.len() > LARGEST {
+                return Err(Trouble::TooLarge(self.rows));
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, row: &Row) -> Result<(), Trouble> {
+        let value = |at: usize| {
+            let raw: Result<Option<Raw<'_>>, _> = row.try_get(at);
+            raw.map(|raw| raw.map(|raw| raw.0))
+                .map_err(|error| Trouble::Other(error.to_string()))
+        };
+        if self.rows > 0 {
+            self.body.push(b',');
+        }
+        for (at, column) in self.request.plan.columns.iter().enumerate() {
+            self.body.extend_from_slice(&column.prefix);
+            let encoded = column.encoder.encode(value(at)?, &mut self.body);
+            encoded.map_err(|error| Trouble::Other(error.to_string()))?;
+        }
+        if self.request.plan.columns.is_empty() {
+            self.body.push(b'{');
+        }
+        self.body.push(b'}');
+        self.rows += 1;
+        self.remember(value)
+    }
+
+    fn remember<'r>(
+        &mut self,
+        value: impl Fn(usize) -> Result<Option<&'r [u8]>, Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut same = self.last.len() == self.keys.len();
+        self.last.resize(self.keys.len(), None);
+        for (last, key) in self.last.iter_mut().zip(self.keys) {
+            let value = value(key.place)?;
+            if last.as_deref() == value {
+                continue;
+            }
+            same = false;
+            match (last.as_mut(), value) {
+                (Some(last), Some(value)) => {
+                    last.clear();
+                    last.extend_from_slice(value);
+                }
+                _ => *last = value.map(<[u8]>::to_vec),
+            }
+        }
+        self.seen = if same { self.seen + 1 } else { 1 };
+        Ok(())
+    }
+
+    fn finish(mut self) -> Page {
+        let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
+        let rows = before + self.rows as u64;
+        let next = self.full.then(|| {
+            let cursor = if self.keys.is_empty() {
+                Cursor::Rows(rows)
+            } else {
+                Cursor::Behind {
+                    key: std::mem::take(&mut self.last),
+                    seen: self.seen,
+                    rows,
+                }
+            };
+            cursor.encode(&self.request.scope)
+        });
+        answer::finish(&mut self.body, next.as_deref());
+        Page {
+            body: self.body,
+            rows: self.rows,
+        }
+    }
+
+    /// What an error of PostgreSQL means to the caller.
+    fn trouble(&self, error: tokio_postgres::Error) -> Trouble {
+        let Some(code) = error.code() else {
+            let io = error
+                .source()
+                .is_some_and(|source| source.is::<std::io::Error>());
+            if error.is_closed() || io {
+                return Trouble::Lost(error);
+            }
+            return Trouble::Other(text(&error));
+        };
+        let with_cursor = self.request.cursor.is_some();
+        match *code {
+            SqlState::QUERY_CANCELED => Trouble::Timeout,
+            SqlState::INVALID_BINARY_REPRESENTATION
+            | SqlState::PROTOCOL_VIOLATION
+            | SqlState::CHARACTER_NOT_IN_REPERTOIRE
+                if with_cursor =>
+            {
+                Trouble::BadCursor
+            }
+            SqlState::FEATURE_NOT_SUPPORTED
+            | SqlState::UNDEFINED_TABLE
+            | SqlState::UNDEFINED_COLUMN
+            | SqlState::UNDEFINED_FUNCTION
+            | SqlState::INVALID_SQL_STATEMENT_NAME => Trouble::stale(&error),
+            _ => match &code.code()[..2] {
+                // Data exceptions: a parameter of the right type that the query cannot take, such as a zero to divide by.
+                "22" => {
+                    let message = error.as_db_error().map(|error| error.message().to_owned());
+                    Trouble::BadValue(message.unwrap_or_default())
+                }
+                "08" | "57" => Trouble::Lost(error),
+                _ => Trouble::Other(text(&error)),
+            },
+        }
+    }
+}
+
+/// An error's words, for the log.
+pub fn text(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), error.source()) {
+        (Some(error), _) => format!("{} ({})", error.message(), error.code().code()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// What is bound.
+#[derive(Debug)]
+enum Argument<'a> {
+    /// A parameter's value.
+    Value(&'a Value),
+    /// A cursor's, as PostgreSQL sent it.
+    Raw(Option<&'a [u8]>),
+    /// A number of rows.
+    Number(i64),
+}
+
+impl ToSql for Argument<'_> {
+    fn to_sql(
+        &self,
+        bound: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Value(value) => value.to_sql(bound, out),
+            Self::Raw(None) => Ok(IsNull::Yes),
+            Self::Raw(Some(bytes)) => {
+                out.extend_from_slice(bytes);
+                Ok(IsNull::No)
+            }
+            Self::Number(number) => number.to_sql(bound, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}

@@ -1,0 +1,218 @@
+//! Errors as callers see them: problem objects of RFC 9457.
+
+use http::StatusCode;
+use serde::Serialize;
+
+/// An error: what a caller is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What kind of error it is, as a relative URL that stays the same.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The kind in a few words.
+    pub title: &'static str,
+    /// The status of the answer.
+    #[serde(serialize_with = "status_number")]
+    pub status: StatusCode,
+    /// What happened this time, and what to do.
+    pub detail: String,
+    /// The parameter that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// How many seconds to wait before the next try.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
+}
+
+fn status_number<S: serde::Serializer>(
+    status: &StatusCode,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    fn new(
+        kind: &'static str,
+        title: &'static str,
+        status: StatusCode,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            title,
+            status,
+            detail: detail.into(),
+            parameter: None,
+            retry_after: None,
+        }
+    }
+
+    /// 400: a parameter is not what it should be.
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        let problem = Self::new(
+            "/problems/bad-parameter",
+            "Bad parameter",
+            StatusCode::BAD_REQUEST,
+            detail,
+        );
+        Self {
+            parameter: Some(name.to_owned()),
+            ..problem
+        }
+    }
+
+    /// 401: no key.
+    pub fn unauthorized() -> Self {
+        let detail = "this route needs a key: send it as `x-api-key: <key>` or `Authorization: Bearer <key>`";
+        Self::new(
+            "/problems/unauthorized",
+            "No key",
+            StatusCode::UNAUTHORIZED,
+            detail,
+        )
+    }
+
+    /// 403: a key that opens nothing here.
+    pub fn forbidden() -> Self {
+        let detail = "the key that was sent is not one of those that open this route";
+        Self::new(
+            "/problems/forbidden",
+            "Wrong key",
+            StatusCode::FORBIDDEN,
+            detail,
+        )
+    }
+
+    /// 404: no such route.
+    pub fn not_found(path: &str) -> Self {
+        let detail = format!(
+            "there is no route `{}`; `/docs` lists those that there are",
+            excerpt(path)
+        );
+        Self::new(
+            "/problems/not-found",
+            "No such route",
+            StatusCode::NOT_FOUND,
+            detail,
+        )
+    }
+
+    /// 405: another method.
+    pub fn method(method: &str, allowed: &str) -> Self {
+        let detail = format!("`{}` is not allowed here: {allowed} are", excerpt(method));
+        Self::new(
+            "/problems/method-not-allowed",
+            "Method not allowed",
+            StatusCode::METHOD_NOT_ALLOWED,
+            detail,
+        )
+    }
+
+    /// 413 for the other direction: the answer would be larger than what may be sent.
+    pub fn too_large(limit_bytes: usize, rows: usize) -> Self {
+        let detail = format!(
+            "the answer is larger than {} MiB, which it exceeded at row {rows}: ask for fewer rows at a time with a \
+             lower `limit`",
+            limit_bytes / 1024 / 1024
+        );
+        let problem = Self::new(
+            "/problems/answer-too-large",
+            "Answer too large",
+            StatusCode::UNPROCESSABLE_ENTITY,
+            detail,
+        );
+        Self {
+            parameter: Some("limit".to_owned()),
+            ..problem
+        }
+    }
+
+    /// 504: the query took too long.
+    pub fn timeout(limit: std::time::Duration) -> Self {
+        let detail = format!(
+            "the query took longer than the {} ms that this route allows: narrow it down by its parameters",
+            limit.as_millis()
+        );
+        Self::new(
+            "/problems/query-timeout",
+            "Query timed out",
+            StatusCode::GATEWAY_TIMEOUT,
+            detail,
+        )
+    }
+
+    /// 503: nobody can answer now.
+    pub fn unavailable() -> Self {
+        let problem = Self::new(
+            "/problems/unavailable",
+            "Temporarily unavailable",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the data cannot be reached at the moment: try again in a few seconds",
+        );
+        Self {
+            retry_after: Some(5),
+            ..problem
+        }
+    }
+
+    /// 400: parameters that are what they should be one by one, and that the query cannot take.
+    pub fn bad_values(message: &str) -> Self {
+        let detail = format!(
+            "the query cannot take these parameters: {}",
+            excerpt(message)
+        );
+        Self::new(
+            "/problems/bad-parameter",
+            "Bad parameter",
+            StatusCode::BAD_REQUEST,
+            detail,
+        )
+    }
+
+    /// 503: the tables that the route reads are not there yet.
+    pub fn not_published() -> Self {
+        let problem = Self::new(
+            "/problems/not-published",
+            "Not published yet",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the data of this route has not been published yet: try again when its pipeline has run",
+        );
+        Self {
+            retry_after: Some(60),
+            ..problem
+        }
+    }
+
+    /// 500: the operator's concern; the log has what the caller is not told.
+    pub fn internal() -> Self {
+        let detail = "the answer could not be made; the operator's log says why";
+        Self::new(
+            "/problems/internal",
+            "Internal error",
+            StatusCode::INTERNAL_SERVER_ERROR,
+            detail,
+        )
+    }
+}
+
+/// What a caller sent, short enough to be sent back.
+pub fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_a_hundred_characters_are_sent_back() {
+        assert_eq!(excerpt("é".repeat(100).as_str()).chars().count(), 100);
+        assert_eq!(excerpt("é".repeat(101).as_str()).chars().count(), 101);
+        assert!(excerpt("é".repeat(5000).as_str()).ends_with('…'));
+    }
+}

@@ -1,0 +1,358 @@
+//! The routes, as `definitions/endpoints/` has them now.
+
+use crate::params;
+use crate::plan::Plan;
+use millrace_model::definition::Endpoint;
+use millrace_model::definition::endpoint::{ParamType, Route};
+use millrace_model::definition::parse;
+use millrace_model::keys;
+use millrace_model::query::Query;
+use millrace_store::objects::{Error, Objects, Version};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex as AsyncMutex;
+
+/// How old the last look at the definitions may be.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long a request waits for a look that is not the first.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A route that can be asked.
+#[derive(Debug)]
+pub struct Served {
+    /// The endpoint that it belongs to.
+    pub endpoint: String,
+    /// The endpoint's description.
+    pub description: String,
+    /// Its definition.
+    pub route: Route,
+    /// The query with `$1`, `$2`, ….
+    pub sql: String,
+    /// The names of `$1`, `$2`, ….
+    pub bound: Vec<String>,
+    segments: Vec<Segment>,
+    plan: Mutex<Option<(Instant, Arc<Plan>)>>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Segment {
+    Literal(String),
+    Param(String),
+}
+
+impl Served {
+    fn new(endpoint: &Endpoint, route: Route) -> Result<Self, String> {
+        let query = Query::parse(&route.query).map_err(|error| error.to_string())?;
+        let segments = route
+            .path
+            .split('/')
+            .skip(1)
+            .map(|segment| {
+                match segment
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.strip_suffix('}'))
+                {
+                    Some(name) => Segment::Param(name.to_owned()),
+                    None => Segment::Literal(segment.to_owned()),
+                }
+            })
+            .collect();
+        let bound = query.parameters().to_vec();
+        if let Some(name) = bound
+            .iter()
+            .find(|name| route.params.iter().all(|param| param.name != **name))
+        {
+            return Err(format!("the query names `:{name}`, which is no parameter"));
+        }
+        Ok(Self {
+            endpoint: endpoint.name.clone(),
+            description: endpoint.description.clone(),
+            sql: query.sql().to_owned(),
+            bound,
+            route,
+            segments,
+            plan: Mutex::default(),
+        })
+    }
+
+    /// The types of `$1`, `$2`, … as the definition has them.
+    pub fn kinds(&self) -> Vec<ParamType> {
+        let kind = |name: &String| {
+            self.route
+                .params
+                .iter()
+                .find(|param| param.name == *name)
+                .map(|param| param.kind)
+        };
+        self.bound.iter().filter_map(kind).collect()
+    }
+
+    /// How its query is run, where that is known already. It is learnt again like the definitions: a table that was
+    /// published with another column has it in `SELECT *`.
+    pub fn plan(&self) -> Option<Arc<Plan>> {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = plan.as_ref().filter(|(made, _)| made.elapsed() < FRESH);
+        fresh.map(|(_, plan)| plan.clone())
+    }
+
+    /// Remembers how its query is run, or forgets it.
+    pub fn set_plan(&self, plan: Option<Arc<Plan>>) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) =
+            plan.map(|plan| (Instant::now(), plan));
+    }
+
+    /// What stands in the path's braces; none where the path is another one.
+    fn matches(&self, path: &[String]) -> Option<Vec<(String, String)>> {
+        if path.len() != self.segments.len() {
+            return None;
+        }
+        let mut params = Vec::new();
+        for (segment, text) in self.segments.iter().zip(path) {
+            match segment {
+                Segment::Literal(literal) if literal == text => {}
+                Segment::Param(name) if !text.is_empty() => {
+                    params.push((name.clone(), text.clone()))
+                }
+                _ => return None,
+            }
+        }
+        Some(params)
+    }
+}
+
+/// All routes; one that names more of a path goes before one that leaves more to parameters.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The routes.
+    pub routes: Vec<Arc<Served>>,
+}
+
+impl Table {
+    fn of(files: &BTreeMap<String, File>) -> Self {
+        let mut routes: Vec<Arc<Served>> = files
+            .values()
+            .flat_map(|file| file.routes.clone())
+            .collect();
+        // A stable sort, and literals before parameters segment by segment.
+        routes.sort_by(|left, right| left.segments.cmp(&right.segments));
+        routes.dedup_by(|later, earlier| {
+            let same = later.segments == earlier.segments;
+            if same {
+                tracing::error!(
+                    path = later.route.path,
+                    endpoints = ?[&earlier.endpoint, &later.endpoint],
+                    "two endpoints have the same path; the first one answers"
+                );
+            }
+            same
+        });
+        Self { routes }
+    }
+
+    /// The route of a path, and what stands in its braces.
+    pub fn find(&self, path: &str) -> Option<(Arc<Served>, Vec<(String, String)>)> {
+        let path = path.strip_prefix('/')?;
+        let path: Vec<String> = path.split('/').map(params::decode).collect::<Option<_>>()?;
+        self.routes
+            .iter()
+            .find_map(|route| route.matches(&path).map(|params| (route.clone(), params)))
+    }
+}
+
+/// A definition as it was read last.
+#[derive(Debug)]
+struct File {
+    version: Version,
+    routes: Vec<Arc<Served>>,
+}
+
+/// The routes, read again when the last look at the definitions is too old. A request looks by itself: between two
+/// requests a Lambda stands still.
+#[derive(Debug)]
+pub struct Routes {
+    objects: Arc<dyn Objects>,
+    current: RwLock<Option<Current>>,
+    files: AsyncMutex<BTreeMap<String, File>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    table: Arc<Table>,
+    looked: Instant,
+}
+
+impl Routes {
+    /// The routes that lie in these objects. Nothing is read yet.
+    pub fn new(objects: Arc<dyn Objects>) -> Self {
+        Self {
+            objects,
+            current: RwLock::default(),
+            files: AsyncMutex::default(),
+        }
+    }
+
+    /// The routes; at most ten seconds old, unless the definitions cannot be read: then those that were read last. An
+    /// error where they never could.
+    pub async fn table(&self) -> Result<Arc<Table>, Error> {
+        let known = self.current();
+        match known {
+            Some(known) if known.looked.elapsed() < FRESH => Ok(known.table),
+            Some(known) => {
+                // One looks; the others answer from what is known.
+                let Ok(files) = self.files.try_lock() else {
+                    return Ok(known.table);
+                };
+                match tokio::time::timeout(PATIENCE, self.look(files)).await {
+                    Ok(Ok(table)) => return Ok(table),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "the endpoints' definitions were not read again")
+                    }
+                    Err(_) => tracing::error!(
+                        "the endpoints' definitions were not read again: it took too long"
+                    ),
+                }
+                self.set(known.table.clone());
+                Ok(known.table)
+            }
+            None => {
+                let files = self.files.lock().await;
+                match self.current() {
+                    Some(known) => Ok(known.table),
+                    None => self.look(files).await,
+                }
+            }
+        }
+    }
+
+    fn current(&self) -> Option<Current> {
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, table: Arc<Table>) {
+        let current = Some(Current {
+            table,
+            looked: Instant::now(),
+        });
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    async fn look(
+        &self,
+        mut files: tokio::sync::MutexGuard<'_, BTreeMap<String, File>>,
+    ) -> Result<Arc<Table>, Error> {
+        let folder = keys::definitions("endpoint");
+        let mut found: BTreeMap<String, Version> = BTreeMap::new();
+        loop {
+            let after = found.last_key_value().map(|(key, _)| key.clone());
+            let entries = self.objects.list(&folder, after.as_deref(), 1000).await?;
+            let last = entries.len() < 1000;
+            found.extend(entries.into_iter().map(|entry| (entry.key, entry.version)));
+            if last {
+                break;
+            }
+        }
+        found.retain(|key, _| key.ends_with(".yaml") || key.ends_with(".yml"));
+        let mut changed = files.len() != found.len();
+        files.retain(|key, _| found.contains_key(key));
+        for (key, version) in found {
+            if files.get(&key).is_some_and(|file| file.version == version) {
+                continue;
+            }
+            changed = true;
+            // Between the list and the look it may have gone.
+            let Some(object) = self.objects.get(&key).await? else {
+                continue;
+            };
+            let routes = match compile(&key, &object.bytes) {
+                Ok(routes) => routes,
+                Err(problems) => {
+                    tracing::error!(
+                        definition = key,
+                        problems,
+                        "the definition is broken; what it was before stays"
+                    );
+                    files.remove(&key).map_or_else(Vec::new, |file| file.routes)
+                }
+            };
+            files.insert(
+                key,
+                File {
+                    version: object.version,
+                    routes,
+                },
+            );
+        }
+        let known = self.current().filter(|_| !changed);
+        let table = known.map_or_else(|| Arc::new(Table::of(&files)), |known| known.table);
+        self.set(table.clone());
+        Ok(table)
+    }
+}
+
+fn compile(key: &str, bytes: &[u8]) -> Result<Vec<Arc<Served>>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{key} is not UTF-8"))?;
+    let mut endpoint = parse::endpoint(key, text).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    })?;
+    let routes = std::mem::take(&mut endpoint.routes);
+    routes
+        .into_iter()
+        .map(|route| Served::new(&endpoint, route).map(Arc::new))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(paths: &[&str]) -> Table {
+        let files = paths.iter().enumerate().map(|(at, path)| {
+            let segments = path.matches('{').count();
+            let params = if segments == 0 { "" } else { "\n    params: [{ name: id, type: string }]" };
+            let condition = if segments == 0 { "" } else { " WHERE id = :id" };
+            let name = format!("e{at}");
+            let text = format!(
+                "metadata: {{ name: {name}, description: d }}\nroutes:\n  {path}:\n    datasource: operational_store\n    \
+                 query: SELECT id FROM s.t{condition}{params}\n"
+            );
+            let routes = compile(&format!("definitions/endpoints/{name}.yaml"), text.as_bytes()).unwrap();
+            (name, File { version: Version("1".into()), routes })
+        });
+        Table::of(&files.collect())
+    }
+
+    #[test]
+    fn names_go_before_parameters() {
+        let table = table(&["/q/{id}", "/q/latest", "/q", "/q/{id}/x"]);
+        let found = |path: &str| {
+            table
+                .find(path)
+                .map(|(route, params)| (route.route.path.clone(), params))
+        };
+        assert_eq!(found("/q/latest").unwrap().0, "/q/latest");
+        assert_eq!(
+            found("/q/us%2F7").unwrap(),
+            (
+                "/q/{id}".to_owned(),
+                vec![("id".to_owned(), "us/7".to_owned())]
+            )
+        );
+        assert_eq!(found("/q").unwrap().0, "/q");
+        assert_eq!(found("/q/a/x").unwrap().0, "/q/{id}/x");
+        for path in ["/", "", "/q/", "/q/a/b", "/Q", "/q/%ff"] {
+            assert!(found(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn of_one_path_twice_the_first_answers() {
+        let table = table(&["/q", "/q"]);
+        assert_eq!(table.routes.len(), 1);
+        assert_eq!(table.routes[0].endpoint, "e0");
+    }
+}
