@@ -201,25 +201,38 @@ impl Parsed {
         }
     }
 
-    /// No two routes answer the same requests: `/quakes/{id}` and `/quakes/{code}` do.
+    /// No two routes answer the same requests, as `/quakes/{id}` and `/quakes/{code}` would; and the parameter at one
+    /// place has one name, as API Gateway wants it: not `/quakes/{id}` beside `/quakes/{code}/places`.
     fn check_routes(&self, problems: &mut Vec<Problem>) {
         let mut taken: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+        let mut named: BTreeMap<String, (&str, &str)> = BTreeMap::new();
         for (file, located) in self.endpoints.values() {
             for route in &located.definition.routes {
-                let segments = route
-                    .path
-                    .split('/')
-                    .map(|part| if part.starts_with('{') { "{}" } else { part });
-                let shape = segments.collect::<Vec<_>>().join("/");
-                if let Some((other, other_file)) = taken.get(&shape) {
-                    let path = Path::default().field("routes").field(&route.path);
-                    let message = format!(
-                        "{other_file} has the route `{other}` already, which answers the same requests"
-                    );
-                    problems.push(located.problem(file, &path, message));
-                } else {
-                    taken.insert(shape, (&route.path, file));
+                let at = Path::default().field("routes").field(&route.path);
+                let mut shape = String::new();
+                let mut renamed = None;
+                for segment in route.path.split('/').skip(1) {
+                    shape.push('/');
+                    if !segment.starts_with('{') {
+                        shape.push_str(segment);
+                        continue;
+                    }
+                    shape.push_str("{}");
+                    let (name, other) = *named.entry(shape.clone()).or_insert((segment, file));
+                    if name != segment {
+                        renamed = Some(format!(
+                            "`{segment}` is called `{name}` in {other}; a parameter at one place of the path has one name"
+                        ));
+                    }
                 }
+                let message = match taken.get(&shape) {
+                    Some((other, other_file)) => Some(format!(
+                        "{other_file} has the route `{other}` already, which answers the same requests"
+                    )),
+                    None => renamed,
+                };
+                taken.entry(shape).or_insert((&route.path, file));
+                problems.extend(message.map(|message| located.problem(file, &at, message)));
             }
         }
     }

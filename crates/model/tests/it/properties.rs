@@ -110,14 +110,58 @@ fn sql_like() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// What takes the place of a part of a sound file.
+fn edit() -> impl Strategy<Value = (prop::sample::Index, usize, &'static str)> {
+    let pieces = vec![
+        "", "x", "~", "5", "-1", "true", "[]", "{}", "[a, b]", "{ a: b }", "\n", ":", ": ", "- ",
+        "  ", ",", "}", "{", "é", "none",
+    ];
+    (
+        any::<prop::sample::Index>(),
+        0..12_usize,
+        prop::sample::select(pieces),
+    )
+}
+
+/// The text with its letters from one place on replaced.
+fn edited(text: &str, (at, length, piece): &(prop::sample::Index, usize, &str)) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    let start = at.index(letters.len() + 1);
+    let end = (start + length).min(letters.len());
+    letters[..start]
+        .iter()
+        .copied()
+        .chain(piece.chars())
+        .chain(letters[end..].iter().copied())
+        .collect()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(512), ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_makes_a_parser_panic(text in prop_oneof![any::<String>(), yaml_like()]) {
         let _ = parse::connection("connections/a.yaml", &text);
         let _ = parse::pipeline("pipelines/a.yaml", &text);
         let _ = parse::endpoint("endpoints/a.yaml", &text);
+    }
+
+    #[test]
+    fn no_slip_in_a_sound_file_makes_a_parser_panic(edits in prop::collection::vec(edit(), 1..4)) {
+        for (text, read) in [
+            (include_str!("../fixtures/connections/with_everything.yaml"), (|text| parse::connection("a.yaml", text).err()) as fn(&str) -> _),
+            (include_str!("../fixtures/pipelines/with_every_form.yaml"), |text| parse::pipeline("a.yaml", text).err()),
+            (include_str!("../fixtures/endpoints/with_every_form.yaml"), |text| parse::endpoint("a.yaml", text).err()),
+        ] {
+            let text = edits.iter().fold(text.to_owned(), |text, edit| edited(&text, edit));
+            let lines = text.lines().count() as u32;
+            // At least the name is not the file's.
+            let problems = read(&text).unwrap_or_default();
+            prop_assert!(!problems.is_empty(), "{}", text);
+            for problem in problems {
+                prop_assert!(problem.line.is_some_and(|line| line >= 1 && line <= lines + 1), "{}: {}", problem, text);
+            }
+        }
     }
 
     #[test]

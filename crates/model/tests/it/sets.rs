@@ -121,6 +121,31 @@ routes:
 }
 
 #[test]
+fn a_parameter_at_one_place_of_the_path_has_one_name() {
+    let endpoint = "\
+metadata: { name: orders }
+routes:
+  /orders/{id}:
+    datasource: operational_store
+    query: SELECT id FROM sales.orders WHERE id = :id
+    params: [{ name: id, type: int }]
+  /orders/{number}/items:
+    datasource: operational_store
+    query: SELECT id FROM sales.orders WHERE number = :number
+    params: [{ name: number, type: int }]
+";
+    let mut files = sound();
+    files[2].1 = endpoint;
+    assert_eq!(
+        parse(&files).1,
+        [
+            "endpoints/orders.yaml:7: routes[/orders/{number}/items]: `{number}` is called `{id}` in \
+             endpoints/orders.yaml; a parameter at one place of the path has one name"
+        ]
+    );
+}
+
+#[test]
 fn two_pipelines_that_publish_the_same_target_are_a_problem() {
     let other = PIPELINE.replace("pipeline: orders", "pipeline: others");
     let mut files = sound();
