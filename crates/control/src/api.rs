@@ -56,7 +56,7 @@ impl Control {
             ["runs"] if get => self.runs(parts.uri.query().unwrap_or_default()).await,
             ["runs", run] if get => self.run(run).await,
             ["runs", run, "cancel"] if post => self.cancel(run, &caller).await,
-            ["pipelines"] | ["runs"] | ["runs", _] => Err(method_not_allowed("GET")),
+            ["pipelines" | "runs"] | ["runs", _] => Err(method_not_allowed("GET")),
             ["pipelines", _, "runs"] | ["runs", _, "cancel"] => Err(method_not_allowed("POST")),
             _ => Err(Problem::new(
                 StatusCode::NOT_FOUND,
@@ -155,11 +155,12 @@ impl Control {
                 "status" => filter.status = Some(status(&value)?),
                 "limit" => limit = page_size(&value)?,
                 "cursor" => {
-                    after = Some(run_id(&value).map_err(|_| {
-                        bad_request(format!(
-                            "`cursor` is `{value}`, which no page gave; start without one"
-                        ))
-                    })?)
+                    let unknown = |_| {
+                        let detail =
+                            format!("`cursor` is `{value}`, which no page gave; start without one");
+                        bad_request(detail)
+                    };
+                    after = Some(run_id(&value).map_err(unknown)?);
                 }
                 other => {
                     let known = "`pipeline`, `status`, `limit` and `cursor`";

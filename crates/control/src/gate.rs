@@ -42,7 +42,7 @@ impl Gate {
             match concurrency {
                 Concurrency::Allow => self.active.push(run.clone()),
                 Concurrency::Queue if self.waiting.len() < MOST_WAITING => {
-                    self.waiting.push(run.clone())
+                    self.waiting.push(run.clone());
                 }
                 Concurrency::Forbid if self.active.is_empty() && self.waiting.is_empty() => {
                     self.active.push(run.clone());

@@ -17,8 +17,8 @@ pub fn openapi() -> Value {
                 "200": answer("The pipelines", &list("Pipeline"))
             }))},
             "/pipelines/{name}/runs": {"post": operation("Start a run", "startRun", &[
-                parameter("name", "path", "The pipeline", json!({"type": "string"})),
-                parameter("Idempotency-Key", "header", "The same key again is the same run, for this pipeline", json!({"type": "string", "minLength": 1, "maxLength": 255})),
+                parameter("name", "path", "The pipeline", &json!({"type": "string"})),
+                parameter("Idempotency-Key", "header", "The same key again is the same run, for this pipeline", &json!({"type": "string", "minLength": 1, "maxLength": 255})),
             ], json!({
                 "202": with_location(answer("The run was accepted; it is under way, or waits", &one("Run"))),
                 "404": problem("There is no such pipeline"),
@@ -26,10 +26,10 @@ pub fn openapi() -> Value {
                 "422": problem("The pipeline's definition is wrong")
             }))},
             "/runs": {"get": operation("The runs, newest first", "listRuns", &[
-                parameter("pipeline", "query", "Those of this pipeline", json!({"type": "string"})),
-                parameter("status", "query", "Those of this status", status()),
-                parameter("limit", "query", "How many", json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20})),
-                parameter("cursor", "query", "The `next` of the page before", json!({"type": "string"})),
+                parameter("pipeline", "query", "Those of this pipeline", &json!({"type": "string"})),
+                parameter("status", "query", "Those of this status", &status()),
+                parameter("limit", "query", "How many", &json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20})),
+                parameter("cursor", "query", "The `next` of the page before", &json!({"type": "string"})),
             ], json!({
                 "200": answer("Some of the runs", &page("Run")),
                 "400": problem("A parameter is wrong")
@@ -142,12 +142,12 @@ fn operation(summary: &str, id: &str, parameters: &[Value], mut responses: Value
     json!({"summary": summary, "operationId": id, "tags": ["control"], "parameters": parameters, "responses": responses})
 }
 
-fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value {
+fn parameter(name: &str, place: &str, description: &str, schema: &Value) -> Value {
     json!({"name": name, "in": place, "required": place == "path", "description": description, "schema": schema})
 }
 
 fn run_parameter() -> Value {
-    parameter("run", "path", "The run", json!({"type": "string"}))
+    parameter("run", "path", "The run", &json!({"type": "string"}))
 }
 
 fn answer(description: &str, schema: &Value) -> Value {

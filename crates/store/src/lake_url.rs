@@ -1,5 +1,6 @@
 //! Where the lake is, as a person writes it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use url::Url;
 
@@ -75,6 +76,15 @@ impl LakeUrl {
     }
 }
 
+impl fmt::Display for LakeUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket } => write!(formatter, "s3://{bucket}"),
+            Self::Folder { path } => path.display().fmt(formatter),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +93,7 @@ mod tests {
     fn reads_buckets_and_folders() {
         let bucket = LakeUrl::parse("s3://acme-lake").unwrap();
         assert_eq!(bucket, LakeUrl::parse("s3://acme-lake/").unwrap());
+        assert_eq!(bucket.to_string(), "s3://acme-lake");
         assert_eq!(
             bucket.url("tables/a/b").unwrap().as_str(),
             "s3://acme-lake/tables/a/b"

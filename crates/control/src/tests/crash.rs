@@ -126,7 +126,7 @@ async fn a_scheduled_start_ends_as_a_clean_one() {
 
         assert_eq!((run.status, ground.statuses().await.len()), (Running, 1));
         assert_eq!(run.execution, Some(format!("arn:{}", run.run)));
-        assert_eq!(ground.gate().await.active, [run.run.clone()]);
+        assert_eq!(ground.gate().await.active, std::slice::from_ref(&run.run));
         assert_eq!(ground.executions.running(), [run.run]);
         died
     })
@@ -172,7 +172,7 @@ async fn an_end_ends_as_a_clean_one() {
         ground.control().record(&first).await.unwrap();
 
         assert_eq!(ground.statuses().await, [Running, Succeeded]);
-        assert_eq!(ground.executions.running(), [second.clone()]);
+        assert_eq!(ground.executions.running(), std::slice::from_ref(&second));
         assert_eq!(ground.gate().await.active, [second]);
         died
     })
@@ -193,7 +193,7 @@ async fn a_cancellation_ends_as_a_clean_one() {
         assert_eq!(ground.control().http(cancel()).await.status(), 200);
 
         assert_eq!(ground.statuses().await, [Running, Cancelled]);
-        assert_eq!(ground.executions.running(), [second.clone()]);
+        assert_eq!(ground.executions.running(), std::slice::from_ref(&second));
         assert_eq!(ground.gate().await.active, [second]);
         died
     })

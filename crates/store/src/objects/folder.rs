@@ -21,7 +21,7 @@ pub(super) const PRIVATE: &str = ".millrace/";
 const LOCKS: u8 = 64;
 
 /// After how long a half-written file is nobody's any more.
-const ABANDONED: Duration = Duration::from_secs(3600);
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// Objects as the files of a folder.
 #[derive(Clone, Debug)]

@@ -52,7 +52,7 @@ impl S3 {
                     tokio::time::sleep(most.mul_f64(rand::random())).await;
                     attempt += 1;
                 }
-                Err(error) => return Err(from_sdk(key, error)),
+                Err(error) => return Err(from_sdk(key, &error)),
             }
         }
     }
@@ -70,7 +70,7 @@ impl Objects for S3 {
                 Ok(Some(Object { bytes, version }))
             }
             Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
-            Err(error) => Err(from_sdk(key, error)),
+            Err(error) => Err(from_sdk(key, &error)),
         }
     }
 
@@ -87,7 +87,7 @@ impl Objects for S3 {
         let request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
         match request.send().await {
             Ok(output) => read(key, output.body).await,
-            Err(error) => Err(from_sdk(key, error)),
+            Err(error) => Err(from_sdk(key, &error)),
         }
     }
 
@@ -125,7 +125,7 @@ impl Objects for S3 {
         let request = self.client.delete_object().bucket(&self.bucket).key(key);
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(from_sdk(key, error)),
+            Err(error) => Err(from_sdk(key, &error)),
         }
     }
 
@@ -147,7 +147,7 @@ impl Objects for S3 {
             let output = request
                 .send()
                 .await
-                .map_err(|error| from_sdk(prefix, error))?;
+                .map_err(|error| from_sdk(prefix, &error))?;
             let more = output.is_truncated() == Some(true);
             for object in output.contents.unwrap_or_default() {
                 entries.push(Entry {
@@ -180,7 +180,7 @@ fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.code() == Some("ConditionalRequestConflict")
 }
 
-fn from_sdk<E>(key: &str, error: SdkError<E>) -> Error
+fn from_sdk<E>(key: &str, error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -197,6 +197,6 @@ where
         _ => ErrorKind::Transient,
     };
     // The chain of causes, since the SDK's own text is `service error` and no more.
-    let reason = DisplayErrorContext(&error).to_string();
+    let reason = DisplayErrorContext(error).to_string();
     Error::because(kind, key, reason)
 }

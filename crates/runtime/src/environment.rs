@@ -1,0 +1,264 @@
+//! The environment: every variable of Millrace's own, declared and documented once. Those of AWS (region, credentials,
+//! endpoints) the SDKs read by themselves.
+
+use millrace_model::step::{StepInput, StepKind};
+use millrace_store::LakeUrl;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where the lake is: `s3://<bucket>`, or a folder. Read by every function.
+pub const LAKE: &str = "MILLRACE_LAKE";
+/// The state machine that carries runs out. Read by trigger.
+pub const STATE_MACHINE_ARN: &str = "MILLRACE_STATE_MACHINE_ARN";
+/// The secret with the control API's keys: a JSON object of caller → key. Read by trigger.
+pub const OPERATORS_SECRET: &str = "MILLRACE_OPERATORS_SECRET";
+/// The secret with the operational store's address and credentials. Read by publish and serve.
+pub const STORE_SECRET: &str = "MILLRACE_STORE_SECRET";
+/// What a task reports with. Read by task.
+pub const TASK_TOKEN: &str = "MILLRACE_TASK_TOKEN";
+/// The step that a task carries out: `{"step": "ingest", "input": …}`. Read by task.
+pub const STEP: &str = "MILLRACE_STEP";
+/// What is logged, in the form of `tracing`'s filters; `info` unless said otherwise. Read by every function.
+pub const LOG: &str = "RUST_LOG";
+/// Where AWS's services are reached, where they are not reached at AWS. Read by the SDKs, and by this crate to choose how
+/// a bucket is addressed.
+pub const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+
+/// The variables of this process, read once.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+/// A variable that is missing, or does not say what it should.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {variable} {problem}")]
+pub struct EnvironmentError {
+    /// The variable.
+    pub variable: &'static str,
+    problem: String,
+}
+
+/// The step that a task carries out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TaskStep {
+    /// Which step.
+    pub step: StepKind,
+    /// What it is given.
+    pub input: StepInput,
+}
+
+impl Environment {
+    /// The variables of this process. One that is not UTF-8 is none of Millrace's.
+    pub fn from_env() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+        }
+    }
+
+    /// Where the lake is.
+    pub fn lake(&self) -> Result<LakeUrl, EnvironmentError> {
+        LakeUrl::parse(self.text(LAKE)?).map_err(|error| refuse(LAKE, format!("is wrong: {error}")))
+    }
+
+    /// The state machine that carries runs out.
+    pub fn state_machine_arn(&self) -> Result<&str, EnvironmentError> {
+        let arn = self.text(STATE_MACHINE_ARN)?;
+        if arn.starts_with("arn:") && arn.contains(":stateMachine:") {
+            Ok(arn)
+        } else {
+            Err(refuse(
+                STATE_MACHINE_ARN,
+                format!("is `{arn}`, which is not a state machine's ARN"),
+            ))
+        }
+    }
+
+    /// The secret with the control API's keys.
+    pub fn operators_secret(&self) -> Result<&str, EnvironmentError> {
+        self.text(OPERATORS_SECRET)
+    }
+
+    /// The secret with the operational store's address and credentials.
+    pub fn store_secret(&self) -> Result<&str, EnvironmentError> {
+        self.text(STORE_SECRET)
+    }
+
+    /// What a task reports with.
+    pub fn task_token(&self) -> Result<&str, EnvironmentError> {
+        self.text(TASK_TOKEN)
+    }
+
+    /// The step that a task carries out.
+    pub fn task_step(&self) -> Result<TaskStep, EnvironmentError> {
+        serde_json::from_str(self.text(STEP)?).map_err(|error| {
+            let form = r#"{"step": "ingest", "input": {"run": …, "pipeline": …, "definition": …, "name": …}}"#;
+            refuse(STEP, format!("is not of the form {form}: {error}"))
+        })
+    }
+
+    /// What is logged.
+    pub fn log_filter(&self) -> &str {
+        self.variables.get(LOG).map_or("info", String::as_str)
+    }
+
+    /// Whether S3's objects are reached by `https://<endpoint>/<bucket>/<key>`, as other stores than AWS's want it, and
+    /// not by `https://<bucket>.<endpoint>/<key>`.
+    pub fn addresses_buckets_by_path(&self) -> bool {
+        let endpoint = ENDPOINTS.iter().find_map(|name| self.variables.get(*name));
+        let host = endpoint.and_then(|endpoint| url::Url::parse(endpoint).ok());
+        host.and_then(|url| url.host_str().map(|host| !host.ends_with(".amazonaws.com")))
+            .unwrap_or(false)
+    }
+
+    fn text(&self, variable: &'static str) -> Result<&str, EnvironmentError> {
+        match self.variables.get(variable) {
+            None => Err(refuse(variable, "is not set")),
+            Some(text) if text.is_empty() => Err(refuse(variable, "is empty")),
+            Some(text) => Ok(text),
+        }
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self {
+            variables: variables.into_iter().collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Credentials are among the values.
+        formatter
+            .debug_set()
+            .entries(self.variables.keys())
+            .finish()
+    }
+}
+
+fn refuse(variable: &'static str, problem: impl Into<String>) -> EnvironmentError {
+    EnvironmentError {
+        variable,
+        problem: problem.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        variables.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn says_which_variable_is_missing_or_wrong() {
+        let empty = environment(&[(STORE_SECRET, "")]);
+        for (error, expected) in [
+            (
+                empty.lake().unwrap_err(),
+                "the environment variable MILLRACE_LAKE is not set",
+            ),
+            (
+                empty.store_secret().unwrap_err(),
+                "the environment variable MILLRACE_STORE_SECRET is empty",
+            ),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+        let wrong = environment(&[
+            (LAKE, "gs://x"),
+            (STATE_MACHINE_ARN, "millrace"),
+            (STEP, "{}"),
+        ]);
+        assert!(
+            wrong
+                .lake()
+                .unwrap_err()
+                .to_string()
+                .contains("MILLRACE_LAKE is wrong: `gs://x`")
+        );
+        assert_eq!(
+            wrong.state_machine_arn().unwrap_err().variable,
+            STATE_MACHINE_ARN
+        );
+        assert!(
+            wrong
+                .task_step()
+                .unwrap_err()
+                .to_string()
+                .contains("missing field `step`")
+        );
+    }
+
+    #[test]
+    fn reads_a_tasks_step() {
+        let step = r#"{"step":"publish","input":{"run":"a-20260101T000000Z-00000001","pipeline":"a","definition":"0","name":"s.t","invocation":3}}"#;
+        let read = environment(&[(STEP, step)]).task_step().unwrap();
+        assert_eq!((read.step, read.input.invocation), (StepKind::Publish, 3));
+    }
+
+    #[test]
+    fn addresses_buckets_by_path_away_from_aws() {
+        for (variables, by_path) in [
+            (&[][..], false),
+            (
+                &[("AWS_ENDPOINT_URL", "https://s3.eu-central-1.amazonaws.com")][..],
+                false,
+            ),
+            (&[("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")][..], true),
+            (
+                &[("AWS_ENDPOINT_URL_S3", "https://objects.example.com")][..],
+                true,
+            ),
+            (
+                &[
+                    (
+                        "AWS_ENDPOINT_URL_S3",
+                        "https://bucket.vpce-1.s3.eu-central-1.vpce.amazonaws.com",
+                    ),
+                    ("AWS_ENDPOINT_URL", "http://other"),
+                ][..],
+                false,
+            ),
+        ] {
+            assert_eq!(
+                environment(variables).addresses_buckets_by_path(),
+                by_path,
+                "{variables:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn shows_no_value() {
+        let shown = format!("{:?}", environment(&[("AWS_SECRET_ACCESS_KEY", "hunter2")]));
+        assert_eq!(shown, r#"{"AWS_SECRET_ACCESS_KEY"}"#);
+    }
+
+    #[test]
+    fn reads_the_sample_steps() {
+        let events = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
+        for function in ["ingest", "transform", "publish", "task"] {
+            let mut read = 0;
+            for file in std::fs::read_dir(format!("{events}/{function}")).unwrap() {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                if function == "task" {
+                    environment(&[(STEP, &text)]).task_step().unwrap();
+                } else {
+                    let input: StepInput = serde_json::from_str(&text).unwrap();
+                    assert_eq!(input.run.pipeline(), input.pipeline);
+                }
+                read += 1;
+            }
+            assert!(read > 0, "{function} has no sample events");
+        }
+    }
+}
