@@ -1,4 +1,4 @@
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::table::{DataFile, Table};
 use crate::writer::Writer;
 use arrow::array::AsArray;
@@ -73,6 +73,11 @@ impl KeySet {
             .collect())
     }
 
+    /// Takes out the keys of another set of the same types.
+    pub fn subtract(&mut self, other: &Self) {
+        self.known.retain(|key| !other.known.contains(key));
+    }
+
     /// Says of each of those columns' rows whether its key is in the set.
     pub fn contains(&self, columns: &[ArrayRef]) -> Result<BooleanArray, ArrowError> {
         let rows = self.converter.convert_columns(columns)?;
@@ -95,11 +100,12 @@ impl KeySet {
             return Ok(rewritten);
         }
         let schema = table.schema();
-        for column in columns {
-            if schema.field_with_name(column).is_err() {
-                let missing = format!("it has no column `{column}`, which the key needs");
-                return Err(Error::because(ErrorKind::Malformed, table.key(), missing));
-            }
+        // Where the key is not among the columns, no row has one.
+        if columns
+            .iter()
+            .any(|column| schema.field_with_name(column).is_err())
+        {
+            return Ok(rewritten);
         }
         for file in table.files() {
             if columns

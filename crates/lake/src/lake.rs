@@ -123,7 +123,10 @@ impl Lake {
     pub async fn discard(&self, key: &str, paths: &[String]) {
         let root = self.path(key);
         for path in paths {
-            let path = Path::from_iter(root.parts().chain(Path::from(path.as_str()).parts()));
+            let path: Path = root
+                .parts()
+                .chain(Path::from(path.as_str()).parts())
+                .collect();
             if let Err(error) = self.store.delete(&path).await {
                 tracing::debug!(%path, %error, "an unreferenced file stays");
             }
@@ -132,7 +135,7 @@ impl Lake {
 
     fn path(&self, key: &str) -> Path {
         let root = Path::from_url_path(self.url.path()).unwrap_or_default();
-        Path::from_iter(root.parts().chain(Path::from(key).parts()))
+        root.parts().chain(Path::from(key).parts()).collect()
     }
 
     fn log_store(&self, key: &str) -> Result<LogStoreRef, Error> {

@@ -1,1 +1,353 @@
-//! 
+//! Raw → Delta: the records of complete runs become typed columns, nested objects become columns of their own, lists become
+//! child tables, and all of it is committed once.
+//!
+//! A table takes the complete runs of its resource that lie behind the sequence number which it carries, in one Delta commit
+//! that notes the new number; so a step that is repeated finds nothing to take. Children are committed before their parent,
+//! each with the same number: the parent's says that all is there, and what a redo finds done it does not do again.
+//!
+//! Types that the definition declares are taken as declared, those of columns that the table has already are kept, and all
+//! others are inferred: `bool`, `int`, `double` or `string`. Values are decoded straight into columns under the types known
+//! so far. Where one turns out too narrow, its batch is decoded again; where files hold values of it already, the rest is
+//! read for its types alone and all is written anew, so that one column has one type whatever the order of the records.
+
+mod column;
+mod decoder;
+mod expect;
+mod family;
+mod json;
+mod moment;
+mod outcome;
+mod shape;
+mod sink;
+mod source;
+
+use crate::decoder::{Batch, Decoder};
+use crate::outcome::Target;
+use crate::shape::Shape;
+use crate::sink::Sink;
+use crate::source::Group;
+use futures::TryStreamExt;
+use millrace_lake::Lake;
+use millrace_model::definition::pipeline::{Resource, Table, WriteMode};
+use millrace_model::state::{CompleteRun, ResourceState};
+use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
+use millrace_model::{Failure, FailureName, keys};
+use millrace_store::objects::Objects;
+use millrace_store::{LakeUrl, definitions, json as documents};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How often the step looks anew after somebody else's commit before it lets the conductor try again.
+const ATTEMPTS: usize = 5;
+/// How many bytes of bodies a Lambda is trusted to transform in a second, and of tables to look through for keys.
+const BYTES_A_SECOND: u64 = 8 * 1024 * 1024;
+/// What a Lambda needs besides, for the commits say.
+const OVERHEAD: Duration = Duration::from_secs(2);
+/// How many rows that were kept out of a table are kept elsewhere; more of them mean that something else is wrong.
+const QUARANTINE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The step: raw → Delta.
+#[derive(Debug)]
+pub struct Transform {
+    objects: Arc<dyn Objects>,
+    location: LakeUrl,
+    lake: OnceLock<Lake>,
+}
+
+impl Transform {
+    /// The step over a lake: `objects` for what is raw, `lake` for the tables.
+    pub fn new(objects: Arc<dyn Objects>, lake: LakeUrl) -> Self {
+        Self {
+            objects,
+            location: lake,
+            lake: OnceLock::new(),
+        }
+    }
+
+    /// The step over a lake of tables that lie somewhere else than its objects do.
+    pub fn over(objects: Arc<dyn Objects>, location: LakeUrl, tables: Lake) -> Self {
+        Self {
+            objects,
+            location,
+            lake: OnceLock::from(tables),
+        }
+    }
+
+    /// Takes what the table has not taken yet; `input.name` is the table's.
+    ///
+    /// A Lambda hands what would take longer than it has to a task.
+    pub async fn run(
+        &self,
+        input: &StepInput,
+        deadline: Deadline,
+        observer: &dyn Observer,
+    ) -> Result<StepOutput, Failure> {
+        let pinned = definitions::pinned(&*self.objects, &input.definition).await?;
+        let table = pinned
+            .pipeline
+            .table(&input.name)
+            .ok_or_else(|| unknown("table", &input.name))?;
+        let resource = pinned
+            .pipeline
+            .resource(&table.from)
+            .ok_or_else(|| unknown("resource", &table.from))?;
+        let job = Job {
+            objects: self.objects.clone(),
+            lake: self.lake()?,
+            input,
+            table: Arc::new(table.clone()),
+            resource,
+            deadline,
+            observer,
+        };
+        let mut attempt = 1;
+        loop {
+            match job.attempt().await {
+                Err(failure) if failure.name == FailureName::Conflict && attempt < ATTEMPTS => {
+                    tracing::info!(
+                        table = input.name,
+                        attempt,
+                        "somebody else committed; looking anew"
+                    );
+                    attempt += 1;
+                }
+                Err(failure) => return Err(failure),
+                Ok((next, counts)) => return Ok(StepOutput::new(input, next, counts)),
+            }
+        }
+    }
+
+    fn lake(&self) -> Result<Lake, Failure> {
+        if let Some(lake) = self.lake.get() {
+            return Ok(lake.clone());
+        }
+        let url = self
+            .location
+            .url("")
+            .map_err(|error| Failure::new(FailureName::BadDefinition, error.to_string()))?;
+        let lake = Lake::at(url.as_str())?;
+        Ok(self.lake.get_or_init(|| lake).clone())
+    }
+}
+
+fn unknown(kind: &str, name: &str) -> Failure {
+    let message = format!("the run's definition has no {kind} `{name}`; start another run");
+    Failure::new(FailureName::BadDefinition, message)
+}
+
+/// One table's share of one run.
+struct Job<'a> {
+    objects: Arc<dyn Objects>,
+    lake: Lake,
+    input: &'a StepInput,
+    table: Arc<Table>,
+    resource: &'a Resource,
+    deadline: Deadline,
+    observer: &'a dyn Observer,
+}
+
+impl Job<'_> {
+    async fn attempt(&self) -> Result<(Next, Counts), Failure> {
+        let target = Target::open(&self.lake, &self.input.pipeline, &self.table).await?;
+        let runs = self.untaken(target.sequence()).await?;
+        let Some(last) = runs.last() else {
+            return Ok((Next::Done, Counts::new()));
+        };
+        let sequence = last.sequence;
+        let groups = source::groups(
+            &*self.objects,
+            &self.input.pipeline,
+            &self.table.from,
+            &runs,
+        )
+        .await?;
+        if self.takes_too_long(source::bytes(&groups) + target.bytes_to_search()) {
+            return Ok((Next::Task, Counts::new()));
+        }
+        let Some((decoder, sinks)) = self.write(&target, groups).await? else {
+            return Ok((Next::Task, Counts::new()));
+        };
+        let mut counts = decoder.counts().clone();
+        counts.insert("runs_taken".to_owned(), runs.len() as u64);
+        target.commit(decoder, sinks, sequence, &mut counts).await?;
+        self.observer.progress(&counts);
+        Ok((Next::Done, counts))
+    }
+
+    /// The runs behind that sequence number that the table takes.
+    async fn untaken(&self, sequence: u64) -> Result<Vec<CompleteRun>, Failure> {
+        let key = keys::state(&self.input.pipeline, &self.table.from);
+        let state: ResourceState = documents::get(&*self.objects, &key)
+            .await?
+            .unwrap_or_default();
+        let mut runs: Vec<CompleteRun> = state.since(sequence).cloned().collect();
+        if self.table.write == WriteMode::Replace {
+            // Each run has all rows, so that only the last one's matter.
+            runs.drain(..runs.len().saturating_sub(1));
+        } else if let Some(first) = runs.first()
+            && first.sequence > sequence + 1
+        {
+            return Err(Failure::new(
+                FailureName::BadData,
+                format!(
+                    "`{}` holds the runs of `{}` up to number {sequence}, and those before number {} are remembered no \
+                     more; make the table anew by a full refresh",
+                    self.table.name, self.table.from, first.sequence
+                ),
+            ));
+        }
+        Ok(runs)
+    }
+
+    fn takes_too_long(&self, bytes: u64) -> bool {
+        if self.deadline.place() == Place::Unbounded {
+            return false;
+        }
+        let needed = OVERHEAD + Duration::from_millis(bytes.saturating_mul(1_000) / BYTES_A_SECOND);
+        self.input.invocation > 0 || needed > self.deadline.left()
+    }
+
+    /// Writes the rows of all bodies into files; none where the time does not suffice after all.
+    async fn write(
+        &self,
+        target: &Target<'_>,
+        groups: Vec<Group>,
+    ) -> Result<Option<(Decoder, Vec<Option<Sink>>)>, Failure> {
+        let shape = Shape::new(
+            &self.table.name,
+            self.table.columns.clone(),
+            target.schemas(),
+        );
+        let records = self
+            .resource
+            .records
+            .segments()
+            .map(str::to_owned)
+            .collect();
+        let mut decoder = Decoder::new(self.table.clone(), records, shape);
+        let mut groups = groups;
+        if Decoder::backwards(&self.table) {
+            groups.reverse();
+        }
+        loop {
+            let mut sinks: Vec<Option<Sink>> = Vec::new();
+            let mut quarantine = Quarantine::default();
+            let mut bodies = source::fetch(self.objects.clone(), groups.clone());
+            let mut more = true;
+            while more {
+                let fetched = bodies.try_next().await?;
+                more = fetched.is_some();
+                let (returned, batches) = tokio::task::spawn_blocking(move || {
+                    let batches = match fetched {
+                        Some(fetched) => decoder.feed(fetched),
+                        None => decoder.flush().map(|batch| batch.into_iter().collect()),
+                    };
+                    (decoder, batches)
+                })
+                .await
+                .map_err(|error| {
+                    Failure::new(FailureName::Internal, format!("decoding stopped: {error}"))
+                })?;
+                decoder = returned;
+                for batch in batches? {
+                    self.send(
+                        target,
+                        &table_names(&decoder),
+                        &mut sinks,
+                        &mut quarantine,
+                        batch,
+                    )
+                    .await?;
+                }
+                self.observer.progress(decoder.counts());
+                if self.deadline.left() < OVERHEAD && self.deadline.place() == Place::Lambda {
+                    discard(&self.lake, sinks).await?;
+                    return Ok(None);
+                }
+            }
+            if !decoder.starts_over() {
+                quarantine.put(&*self.objects, self.input).await?;
+                return Ok(Some((decoder, sinks)));
+            }
+            discard(&self.lake, sinks).await?;
+        }
+    }
+
+    async fn send(
+        &self,
+        target: &Target<'_>,
+        names: &[String],
+        sinks: &mut Vec<Option<Sink>>,
+        quarantine: &mut Quarantine,
+        batch: Batch,
+    ) -> Result<(), Failure> {
+        quarantine.add(&self.table.name, batch.sequence, &batch.quarantined)?;
+        sinks.resize_with(names.len().max(sinks.len()), || None);
+        for ((rows, name), sink) in batch.tables.into_iter().zip(names).zip(sinks) {
+            if rows.num_rows() == 0 || target.has_appended(name, batch.sequence) {
+                continue;
+            }
+            let key = keys::table(&self.input.pipeline, name);
+            let sink = sink.get_or_insert_with(|| Sink::new(&self.lake, &key, rows.schema()));
+            sink.write(rows).await?;
+        }
+        Ok(())
+    }
+}
+
+fn table_names(decoder: &Decoder) -> Vec<String> {
+    decoder
+        .shape()
+        .tables()
+        .iter()
+        .map(|table| table.name.clone())
+        .collect()
+}
+
+async fn discard(lake: &Lake, sinks: Vec<Option<Sink>>) -> Result<(), Failure> {
+    for sink in sinks.into_iter().flatten() {
+        sink.discard(lake).await?;
+    }
+    Ok(())
+}
+
+/// What is kept out of a table, by the raw run that it came from.
+#[derive(Debug, Default)]
+struct Quarantine {
+    parts: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
+    table: String,
+}
+
+impl Quarantine {
+    fn add(&mut self, table: &str, sequence: u64, lines: &[u8]) -> Result<(), Failure> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        table.clone_into(&mut self.table);
+        self.bytes += lines.len();
+        if self.bytes > QUARANTINE_BYTES {
+            return Err(Failure::new(
+                FailureName::BadData,
+                format!(
+                    "more than {} MiB of records break what is expected of `{table}`; nothing was written. Correct the \
+                     expectations, or the source",
+                    QUARANTINE_BYTES / (1024 * 1024)
+                ),
+            ));
+        }
+        match self.parts.last_mut() {
+            Some((last, part)) if *last == sequence => part.extend_from_slice(lines),
+            _ => self.parts.push((sequence, lines.to_vec())),
+        }
+        Ok(())
+    }
+
+    async fn put(self, objects: &dyn Objects, input: &StepInput) -> Result<(), Failure> {
+        for (sequence, part) in self.parts {
+            let key = keys::quarantine(&input.pipeline, &self.table, &input.run, sequence);
+            objects.put(&key, part.into()).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,557 @@
+//! The shape of a table's records: which field becomes which column of which table. It grows with the records that it
+//! decodes.
+
+use crate::column::{Column, Origin, Token, data_type, kind_of, type_name};
+use crate::json::{Cursor, DEPTH, Malformed};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Field, SchemaRef};
+use arrow::error::ArrowError;
+use indexmap::IndexMap;
+use millrace_model::definition::FieldPath;
+use millrace_model::definition::pipeline::{self, ColumnType};
+use std::collections::HashMap;
+
+/// The column of a list's elements that are no objects.
+const VALUE: &str = "value";
+
+/// What becomes of a resource's records: a root table, and one for each list in them.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    tables: Vec<TableShape>,
+    nodes: Vec<Node>,
+    declared: IndexMap<FieldPath, pipeline::Column>,
+    /// The columns of the tables that are there already, by the table's name.
+    existing: HashMap<String, SchemaRef>,
+}
+
+/// One table's columns, and the rows that a batch has gathered.
+#[derive(Debug)]
+pub(crate) struct TableShape {
+    /// Its name, which for a child is `<root>__<path of the list>`.
+    pub(crate) name: String,
+    /// The table whose rows own its rows; none for the root.
+    pub(crate) parent: Option<usize>,
+    /// The list's path, for messages.
+    path: String,
+    columns: Vec<Column>,
+    by_name: HashMap<String, usize>,
+    rows: usize,
+    parents: Vec<u32>,
+    positions: Vec<i64>,
+}
+
+/// A field, or an element of a list.
+#[derive(Debug)]
+struct Node {
+    table: usize,
+    /// Its path from the record, lists left out.
+    path: String,
+    /// Its path within its table.
+    local: String,
+    /// Whether an object or a list in it is kept as text.
+    text: bool,
+    scalar: Option<usize>,
+    fields: Vec<(Box<str>, usize)>,
+    by_name: HashMap<Box<str>, usize>,
+    list: Option<(usize, usize)>,
+}
+
+/// The rows that one batch has for one table.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) columns: Vec<ArrayRef>,
+    pub(crate) count: usize,
+    /// The row of the parent, for each row of a child.
+    pub(crate) parents: Vec<u32>,
+    /// The place in the list, for each row of a child.
+    pub(crate) positions: Vec<i64>,
+}
+
+/// Why a record does not become rows.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is not JSON.
+    Malformed(Malformed),
+    /// A value does not fit its column.
+    Unfit {
+        /// The field.
+        path: String,
+        /// The column, with its table.
+        column: String,
+        /// The column's type.
+        kind: ColumnType,
+        /// Where the type comes from.
+        origin: Origin,
+    },
+    /// The definition, the table and the record cannot all be right.
+    Definition(String),
+    /// An array could not be made.
+    Arrow(ArrowError),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<ArrowError> for Refusal {
+    fn from(error: ArrowError) -> Self {
+        Self::Arrow(error)
+    }
+}
+
+impl Shape {
+    /// The shape before the first record.
+    pub(crate) fn new(
+        root: &str,
+        declared: IndexMap<FieldPath, pipeline::Column>,
+        existing: HashMap<String, SchemaRef>,
+    ) -> Self {
+        Self {
+            tables: vec![TableShape::new(root.to_owned(), None, String::new())],
+            nodes: vec![Node::new(0, String::new(), String::new(), false)],
+            declared,
+            existing,
+        }
+    }
+
+    /// The tables, each behind its parent.
+    pub(crate) fn tables(&self) -> &[TableShape] {
+        &self.tables
+    }
+
+    /// How many records the batch has so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.tables[0].rows
+    }
+
+    /// Decodes one record.
+    pub(crate) fn decode(&mut self, text: &str) -> Result<(), Refusal> {
+        let row = self.tables[0].rows;
+        let mut cursor = Cursor::new(text, 0);
+        self.value(&mut cursor, 0, row, 0)?;
+        if cursor.peek().is_ok() {
+            return Err(Malformed::new(cursor.at, "something stands behind its end").into());
+        }
+        self.tables[0].rows += 1;
+        Ok(())
+    }
+
+    /// Takes the wider types that values asked for. Where there were any, the batch is gone and has to be decoded again;
+    /// the answer says whether it was so, and whether files hold the narrower type already.
+    pub(crate) fn widen(&mut self) -> Result<Option<Written>, Refusal> {
+        let mut widened = None;
+        for column in self.tables.iter_mut().flat_map(|table| &mut table.columns) {
+            if column.widen()? {
+                let before = widened.is_some_and(|Written(written)| written);
+                widened = Some(Written(before || column.written));
+            }
+        }
+        if widened.is_some() {
+            self.clear();
+        }
+        Ok(widened)
+    }
+
+    /// Forgets the rows of the batch.
+    pub(crate) fn clear(&mut self) {
+        for table in &mut self.tables {
+            table.finish();
+        }
+    }
+
+    /// The rows of the batch, table by table; none are left.
+    pub(crate) fn finish(&mut self) -> Vec<Rows> {
+        self.tables.iter_mut().map(TableShape::finish).collect()
+    }
+
+    /// Notes that files hold values of all columns that there are so far, or that none does.
+    pub(crate) fn set_written(&mut self, written: bool) {
+        for column in self.tables.iter_mut().flat_map(|table| &mut table.columns) {
+            column.written = written;
+        }
+    }
+
+    /// Adds the declared columns that no record had: so that a table has its columns from its first rows on. A path within
+    /// a list belongs to a child table, and is left to the records.
+    pub(crate) fn add_declared(&mut self) -> Result<(), Refusal> {
+        let declared: Vec<(FieldPath, ColumnType)> = self
+            .declared
+            .iter()
+            .filter_map(|(path, column)| Some((path.clone(), column.kind?)))
+            .collect();
+        for (path, kind) in declared {
+            let in_list = self.tables.iter().skip(1).any(|table| {
+                path.0 == table.path || path.0.starts_with(&format!("{}.", table.path))
+            });
+            let name = self.column_name(&path.0, &path.0);
+            let known = self
+                .tables
+                .iter()
+                .flat_map(|table| &table.columns)
+                .any(|column| column.path == path.0);
+            if !in_list && !known && !self.tables[0].by_name.contains_key(&name) {
+                self.add_column(0, name, path.0, Some(kind), kind)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn value(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        node: usize,
+        row: usize,
+        depth: usize,
+    ) -> Result<(), Refusal> {
+        if depth > DEPTH {
+            return Err(Malformed::new(cursor.at, "it is nested too deep").into());
+        }
+        let first = cursor.peek()?;
+        if self.nodes[node].text {
+            return self.whole(cursor, node, row, first);
+        }
+        match first {
+            b'{' => self.object(cursor, node, row, depth),
+            b'[' => self.list(cursor, node, row, depth),
+            b'"' => {
+                let quoted = cursor.quoted()?;
+                match quoted.plain() {
+                    Some(text) => self.set(node, row, Token::Text(text)),
+                    None => self.set(node, row, Token::Text(&quoted.text())),
+                }
+            }
+            b't' => {
+                cursor.word("true")?;
+                self.set(node, row, Token::Bool(true))
+            }
+            b'f' => {
+                cursor.word("false")?;
+                self.set(node, row, Token::Bool(false))
+            }
+            b'n' => {
+                cursor.word("null")?;
+                Ok(())
+            }
+            _ => {
+                let (text, whole) = cursor.number()?;
+                self.set(node, row, Token::Number(text, whole))
+            }
+        }
+    }
+
+    /// A value that becomes text as a whole: verbatim in a `json` column, and where a `string` column meets an object or a
+    /// list.
+    fn whole(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        node: usize,
+        row: usize,
+        first: u8,
+    ) -> Result<(), Refusal> {
+        let json = self.declared_kind(node) == Some(ColumnType::Json);
+        if first == b'"' && !json {
+            let text = cursor.quoted()?.text();
+            return self.set(node, row, Token::Text(&text));
+        }
+        let span = cursor.skip()?;
+        if first == b'n' {
+            return Ok(());
+        }
+        self.set(node, row, Token::Json(&cursor.text[span]))
+    }
+
+    fn object(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        node: usize,
+        row: usize,
+        depth: usize,
+    ) -> Result<(), Refusal> {
+        cursor.expect(b'{')?;
+        if cursor.peek()? == b'}' {
+            return Ok(cursor.expect(b'}')?);
+        }
+        // Records have their fields in the same order, mostly, so that the next one is guessed before it is looked up.
+        let mut guess = 0;
+        loop {
+            cursor.peek()?;
+            let name = cursor.quoted()?;
+            let field = match name.plain() {
+                Some(name) => self.field(node, name, &mut guess),
+                None => self.field(node, &name.text(), &mut guess),
+            };
+            cursor.expect(b':')?;
+            self.value(cursor, field, row, depth + 1)?;
+            if !cursor.another(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn list(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        node: usize,
+        row: usize,
+        depth: usize,
+    ) -> Result<(), Refusal> {
+        let (table, item) = match self.nodes[node].list {
+            Some(list) => list,
+            None => self.add_list(node)?,
+        };
+        cursor.expect(b'[')?;
+        if cursor.peek()? == b']' {
+            return Ok(cursor.expect(b']')?);
+        }
+        let mut position = 0;
+        loop {
+            let rows = &mut self.tables[table];
+            let child = rows.rows;
+            rows.rows += 1;
+            rows.parents.push(row as u32);
+            rows.positions.push(position);
+            self.value(cursor, item, child, depth + 1)?;
+            position += 1;
+            if !cursor.another(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, node: usize, row: usize, token: Token<'_>) -> Result<(), Refusal> {
+        let column = match self.nodes[node].scalar {
+            Some(column) => column,
+            None => self.add_scalar(node, token)?,
+        };
+        let table = &mut self.tables[self.nodes[node].table];
+        let column = &mut table.columns[column];
+        column.set(row, token).map_err(|_| Refusal::Unfit {
+            path: column.path.clone(),
+            column: format!("{}.{}", table.name, column.name),
+            kind: column.kind,
+            origin: column.origin,
+        })
+    }
+
+    #[inline]
+    fn field(&mut self, node: usize, name: &str, guess: &mut usize) -> usize {
+        let of = &self.nodes[node];
+        if let Some((guessed, field)) = of.fields.get(*guess)
+            && &**guessed == name
+        {
+            *guess += 1;
+            return *field;
+        }
+        if let Some(position) = of.by_name.get(name) {
+            *guess = position + 1;
+            return of.fields[*position].1;
+        }
+        *guess = of.fields.len() + 1;
+        self.add_field(node, name)
+    }
+
+    fn add_field(&mut self, node: usize, name: &str) -> usize {
+        let of = &self.nodes[node];
+        let path = joined(&of.path, name);
+        let local = joined(&of.local, name);
+        let text = self.is_text(&path);
+        let field = self.nodes.len();
+        let table = of.table;
+        self.nodes.push(Node::new(table, path, local, text));
+        let of = &mut self.nodes[node];
+        of.by_name.insert(name.into(), of.fields.len());
+        of.fields.push((name.into(), field));
+        field
+    }
+
+    fn add_list(&mut self, node: usize) -> Result<(usize, usize), Refusal> {
+        let of = &self.nodes[node];
+        let (path, parent) = (of.path.clone(), of.table);
+        // A list within a list has no name of its own.
+        let part = if of.local.is_empty() {
+            "items".to_owned()
+        } else {
+            FieldPath(of.local.clone()).column_name()
+        };
+        let name = format!("{}__{part}", self.tables[parent].name);
+        if self.tables.iter().any(|table| table.name == name) {
+            return Err(Refusal::Definition(format!(
+                "two lists become the table `{name}`; declare one of them under `columns` as `json`, the one at `{path}` say"
+            )));
+        }
+        let table = self.tables.len();
+        self.tables
+            .push(TableShape::new(name, Some(parent), path.clone()));
+        let item = self.nodes.len();
+        let text = self.is_text(&joined(&path, VALUE));
+        self.nodes.push(Node::new(table, path, String::new(), text));
+        self.nodes[node].list = Some((table, item));
+        Ok((table, item))
+    }
+
+    fn add_scalar(&mut self, node: usize, token: Token<'_>) -> Result<usize, Refusal> {
+        let of = &self.nodes[node];
+        let (path, local) = if of.local.is_empty() {
+            (joined(&of.path, VALUE), VALUE.to_owned())
+        } else {
+            (of.path.clone(), of.local.clone())
+        };
+        let declared = self
+            .declared
+            .get(&FieldPath(path.clone()))
+            .and_then(|column| column.kind);
+        let name = self.column_name(&path, &local);
+        let column = self.add_column(
+            of.table,
+            name,
+            path,
+            declared,
+            crate::column::inferred(token),
+        )?;
+        self.nodes[node].scalar = Some(column);
+        Ok(column)
+    }
+
+    fn add_column(
+        &mut self,
+        table: usize,
+        name: String,
+        path: String,
+        declared: Option<ColumnType>,
+        inferred: ColumnType,
+    ) -> Result<usize, Refusal> {
+        let table = &mut self.tables[table];
+        if let Some(other) = table.by_name.get(&name) {
+            return Err(Refusal::Definition(format!(
+                "the fields `{}` and `{path}` both become the column `{name}` of `{}`; name one of them otherwise under \
+                 `columns`",
+                table.columns[*other].path, table.name
+            )));
+        }
+        let existing = self
+            .existing
+            .get(&table.name)
+            .and_then(|schema| schema.field_with_name(&name).ok())
+            .map(Field::data_type);
+        let (kind, origin) = match (declared, existing) {
+            (Some(kind), Some(existing)) if data_type(kind) != *existing => {
+                let existing = kind_of(existing).map_or_else(|| existing.to_string(), type_name);
+                return Err(Refusal::Definition(format!(
+                    "the column `{name}` of `{}` is `{}` in the definition and `{existing}` in the table; give it another \
+                     `name`, or remove the table to have it made anew",
+                    table.name,
+                    type_name(kind),
+                )));
+            }
+            (Some(kind), _) => (kind, Origin::Declared),
+            (None, Some(existing)) => match kind_of(existing) {
+                Some(kind) => (kind, Origin::Existing),
+                None => {
+                    return Err(Refusal::Definition(format!(
+                        "the column `{name}` of `{}` is `{existing}` in the table, which Millrace does not write; give \
+                         the field `{path}` another `name` under `columns`",
+                        table.name
+                    )));
+                }
+            },
+            (None, None) => (inferred, Origin::Inferred),
+        };
+        let column = table.columns.len();
+        table
+            .columns
+            .push(Column::new(name.clone(), path, kind, origin)?);
+        table.by_name.insert(name, column);
+        Ok(column)
+    }
+
+    fn column_name(&self, path: &str, local: &str) -> String {
+        self.declared
+            .get(&FieldPath(path.to_owned()))
+            .and_then(|column| column.name.clone())
+            .unwrap_or_else(|| FieldPath(local.to_owned()).column_name())
+    }
+
+    fn declared_kind(&self, node: usize) -> Option<ColumnType> {
+        let of = &self.nodes[node];
+        let path = if of.local.is_empty() {
+            joined(&of.path, VALUE)
+        } else {
+            of.path.clone()
+        };
+        self.declared.get(&FieldPath(path))?.kind
+    }
+
+    fn is_text(&self, path: &str) -> bool {
+        let declared = self
+            .declared
+            .get(&FieldPath(path.to_owned()))
+            .and_then(|column| column.kind);
+        matches!(declared, Some(ColumnType::Json | ColumnType::String))
+    }
+}
+
+/// Whether files hold values of a type that was found too narrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written(pub(crate) bool);
+
+impl TableShape {
+    fn new(name: String, parent: Option<usize>, path: String) -> Self {
+        Self {
+            name,
+            parent,
+            path,
+            columns: Vec::new(),
+            by_name: HashMap::new(),
+            rows: 0,
+            parents: Vec::new(),
+            positions: Vec::new(),
+        }
+    }
+
+    /// Its own columns, without those that tell its place.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        self.columns.iter().map(Column::field).collect()
+    }
+
+    fn finish(&mut self) -> Rows {
+        let rows = std::mem::take(&mut self.rows);
+        Rows {
+            fields: self.fields(),
+            columns: self
+                .columns
+                .iter_mut()
+                .map(|column| column.finish(rows))
+                .collect(),
+            count: rows,
+            parents: std::mem::take(&mut self.parents),
+            positions: std::mem::take(&mut self.positions),
+        }
+    }
+}
+
+impl Node {
+    fn new(table: usize, path: String, local: String, text: bool) -> Self {
+        Self {
+            table,
+            path,
+            local,
+            text,
+            scalar: None,
+            fields: Vec::new(),
+            by_name: HashMap::new(),
+            list: None,
+        }
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}

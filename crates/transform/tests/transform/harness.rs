@@ -1,0 +1,283 @@
+//! A lake in a folder, and the raw runs in it.
+
+use arrow::array::{Array, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::TryStreamExt;
+use indexmap::IndexMap;
+use millrace_lake::Lake;
+use millrace_model::definition::pipeline::{
+    Column, ColumnType, Concurrency, Expectation, Paginate, Pipeline, Resource, Table, WriteMode,
+};
+use millrace_model::definition::{FieldPath, Pinned};
+use millrace_model::ledger::RunId;
+use millrace_model::raw::{Manifest, Page, Position};
+use millrace_model::state::ResourceState;
+use millrace_model::step::{Deadline, StepInput, StepOutput, Unobserved};
+use millrace_model::{Failure, keys};
+use millrace_store::objects::{Folder, Objects};
+use millrace_store::{LakeUrl, definitions, json};
+use millrace_transform::Transform;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+pub const PIPELINE: &str = "shop";
+pub const RESOURCE: &str = "orders";
+pub const TABLE: &str = "orders";
+
+/// A table's rows as text, column by column; null is left out.
+pub type Row = BTreeMap<String, String>;
+
+pub struct Harness {
+    folder: TempDir,
+    pub objects: Arc<dyn Objects>,
+    pub table: Table,
+    pub records: &'static str,
+    runs: u32,
+}
+
+impl Harness {
+    pub fn new(write: WriteMode, key: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let objects: Arc<dyn Objects> = Arc::new(Folder::new(folder.path()));
+        let table = Table {
+            name: TABLE.to_owned(),
+            from: RESOURCE.to_owned(),
+            write,
+            key: key.iter().map(ToString::to_string).collect(),
+            columns: IndexMap::new(),
+            expect: Vec::new(),
+        };
+        Self {
+            folder,
+            objects,
+            table,
+            records: "",
+            runs: 0,
+        }
+    }
+
+    pub fn column(mut self, path: &str, name: Option<&str>, kind: Option<ColumnType>) -> Self {
+        let name = name.map(str::to_owned);
+        self.table
+            .columns
+            .insert(FieldPath(path.to_owned()), Column { name, kind });
+        self
+    }
+
+    pub fn expect(mut self, expectation: Expectation) -> Self {
+        self.table.expect.push(expectation);
+        self
+    }
+
+    pub fn url(&self) -> LakeUrl {
+        LakeUrl::Folder {
+            path: self.folder.path().to_owned(),
+        }
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn lake(&self) -> Lake {
+        Lake::at(self.folder.path().to_str().expect("a path")).expect("a lake")
+    }
+
+    /// A complete run: segments of pages.
+    pub async fn pull(&mut self, segments: &[&[&str]]) -> RunId {
+        self.runs += 1;
+        let run = RunId::new(PIPELINE, 1_767_225_600 + i64::from(self.runs), self.runs);
+        let mut records = 0;
+        for (number, bodies) in (0_u32..).zip(segments) {
+            let object = keys::raw_segment(PIPELINE, RESOURCE, &run, number, "test");
+            let (mut bytes, mut pages) = (Vec::new(), Vec::new());
+            for body in *bodies {
+                let frame = zstd::bulk::compress(body.as_bytes(), 1).expect("compressed");
+                let parsed: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+                let at = self.records.split('.').filter(|name| !name.is_empty());
+                let found = at.fold(&parsed, |value, name| &value[name]);
+                let count = found.as_array().map_or(1, Vec::len) as u64;
+                records += count;
+                pages.push(Page {
+                    url: "https://shop.test/orders".to_owned(),
+                    status: 200,
+                    content_type: Some("application/json".to_owned()),
+                    requested_at: "2026-01-01T00:00:00Z".to_owned(),
+                    offset: bytes.len() as u64,
+                    length: frame.len() as u64,
+                    body_length: body.len() as u64,
+                    sha256: String::new(),
+                    records: count,
+                });
+                bytes.extend(frame);
+            }
+            self.objects.put(&object, bytes.into()).await.expect("put");
+            let manifest = Manifest {
+                segment: number,
+                start: None,
+                object: Some(object),
+                pages,
+                next: Position::End,
+                cursor: None,
+                requests: 1,
+                committed_at: "2026-01-01T00:00:00Z".to_owned(),
+                written_by: "cli".to_owned(),
+            };
+            let key = keys::raw_manifest(PIPELINE, RESOURCE, &run, number);
+            json::create(&*self.objects, &key, &manifest)
+                .await
+                .expect("created");
+        }
+        let key = keys::state(PIPELINE, RESOURCE);
+        let mut state: ResourceState = json::get(&*self.objects, &key)
+            .await
+            .expect("read")
+            .unwrap_or_default();
+        state.complete(&run, segments.len() as u32, records, None);
+        json::put(&*self.objects, &key, &state).await.expect("put");
+        run
+    }
+
+    pub async fn pinned(&self) -> StepInput {
+        let pipeline = Pipeline {
+            name: PIPELINE.to_owned(),
+            description: "A test's.".to_owned(),
+            schedule: None,
+            concurrency: Concurrency::Forbid,
+            resources: vec![Resource {
+                name: RESOURCE.to_owned(),
+                connection: "shop".to_owned(),
+                path: "/orders".to_owned(),
+                params: BTreeMap::new(),
+                headers: BTreeMap::new(),
+                paginate: Paginate::None,
+                records: FieldPath(self.records.to_owned()),
+                incremental: None,
+                key: Vec::new(),
+            }],
+            tables: vec![self.table.clone()],
+            publish: Vec::new(),
+        };
+        let pinned = Pinned {
+            pipeline,
+            connections: Vec::new(),
+            endpoints: Vec::new(),
+        };
+        let definition = definitions::pin(&*self.objects, &pinned)
+            .await
+            .expect("pinned");
+        StepInput {
+            run: RunId::new(PIPELINE, 1_767_225_600, 77),
+            pipeline: PIPELINE.to_owned(),
+            definition,
+            name: TABLE.to_owned(),
+            invocation: 0,
+        }
+    }
+
+    pub fn transform(&self) -> Transform {
+        Transform::new(self.objects.clone(), self.url())
+    }
+
+    pub async fn run(&self) -> Result<StepOutput, Failure> {
+        let input = self.pinned().await;
+        self.transform()
+            .run(&input, Deadline::NONE, &Unobserved)
+            .await
+    }
+
+    /// Pulls one page and takes it.
+    pub async fn take(&mut self, body: &str) -> StepOutput {
+        self.pull(&[&[body]]).await;
+        self.run().await.expect("transformed")
+    }
+
+    pub async fn version(&self, table: &str) -> Option<u64> {
+        let key = keys::table(PIPELINE, table);
+        self.lake()
+            .table(&key)
+            .await
+            .expect("opened")
+            .map(|table| table.version())
+    }
+
+    /// The table's rows, sorted.
+    pub async fn rows(&self, table: &str) -> Vec<Row> {
+        rows(&self.lake(), table).await
+    }
+
+    /// The values of some columns of the table's rows, sorted; `-` for null.
+    pub async fn values(&self, table: &str, columns: &[&str]) -> Vec<String> {
+        let mut values: Vec<String> = self
+            .rows(table)
+            .await
+            .iter()
+            .map(|row| {
+                let values = columns
+                    .iter()
+                    .map(|column| row.get(*column).map_or("-", String::as_str));
+                values.collect::<Vec<_>>().join(" ")
+            })
+            .collect();
+        values.sort();
+        values
+    }
+
+    /// The types of the table's columns, by name.
+    pub async fn types(&self, table: &str) -> BTreeMap<String, String> {
+        let key = keys::table(PIPELINE, table);
+        let table = self
+            .lake()
+            .table(&key)
+            .await
+            .expect("opened")
+            .expect("there");
+        let schema = table.schema();
+        schema
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), field.data_type().to_string()))
+            .collect()
+    }
+}
+
+pub async fn rows(lake: &Lake, table: &str) -> Vec<Row> {
+    let key = keys::table(PIPELINE, table);
+    let Some(table) = lake.table(&key).await.expect("opened") else {
+        return Vec::new();
+    };
+    let batches: Vec<RecordBatch> = table.scan().stream().try_collect().await.expect("read");
+    let mut rows: Vec<Row> = batches.iter().flat_map(texts).collect();
+    rows.sort();
+    rows
+}
+
+fn texts(batch: &RecordBatch) -> Vec<Row> {
+    let options = FormatOptions::default();
+    let columns: Vec<_> = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| {
+            let formatter =
+                ArrayFormatter::try_new(column.as_ref(), &options).expect("a formatter");
+            (0..column.len())
+                .map(|row| {
+                    column
+                        .is_valid(row)
+                        .then(|| (field.name().clone(), formatter.value(row).to_string()))
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    (0..batch.num_rows())
+        .map(|row| {
+            columns
+                .iter()
+                .filter_map(|column| column[row].clone())
+                .collect()
+        })
+        .collect()
+}
