@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     log = add("logs", logs.show, "prints a function's log, or the task's")
     log.add_argument("function")
     log.add_argument("--follow", action="store_true", help="go on until interrupted")
-    add("env", _env, "prints what makes AWS tools talk to this local cloud: eval \"$(scripts/cloud env)\"")
+    add("env", _env, 'prints what makes AWS tools talk to this local cloud: eval "$(scripts/cloud env)"')
     return parser
 
 

@@ -95,10 +95,7 @@ def build_image(name: str, context: Path, programs: Mapping[str, Path], entry_po
             shutil.copyfile(library, copy)
             copy.chmod(0o755)
     (context / "Dockerfile").write_text(
-        "FROM scratch\n"
-        "COPY root/ /\n"
-        f"USER {_USER}\n"
-        f"ENTRYPOINT {json.dumps(entry_point)}\n"
+        f"FROM scratch\nCOPY root/ /\nUSER {_USER}\nENTRYPOINT {json.dumps(entry_point)}\n"
     )
     # The builder that every engine has; BuildKit is a plugin that may be missing.
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}

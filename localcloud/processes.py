@@ -3,6 +3,7 @@ without ever hitting a stranger that was given the same process id."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -53,11 +54,9 @@ def stop(process: Process, grace: float = 5) -> None:
         return
     os.kill(process.pid, signal.SIGTERM)
     _await_end(process, grace)
-    try:
-        # Its children are in its group, and as long as one of them lives the group's id is not given anew.
+    # Its children are in its group, and as long as one of them lives the group's id is not given anew.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     _await_end(process, 5)
 
 

@@ -27,7 +27,9 @@ def start(instance: Instance, options: list[str]) -> str:
         step("starting the sample source")
         log = instance.path("log", "sample.log")
         log.unlink(missing_ok=True)
-        process = processes.spawn([str(binary("sample")), *options], base_environment(instance), log, instance.directory)
+        process = processes.spawn(
+            [str(binary("sample")), *options], base_environment(instance), log, instance.directory
+        )
         instance.processes["sample"] = process
         instance.facts["source"] = _announced(process, log)
         instance.save()

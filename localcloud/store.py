@@ -39,10 +39,9 @@ def _millrace(instance: Instance, *arguments: str) -> dict[str, Any]:
         "MILLRACE_POSTGRES_BIN": os.environ.get("MILLRACE_POSTGRES_BIN") or _server_binaries(),
     }
     command = [str(binary("millrace")), "postgres", *arguments, "--dir", str(instance.path("postgres"))]
-    done = subprocess.run(
-        command, env=environment, cwd=instance.directory, capture_output=True, text=True, check=False
-    )
-    instance.path("log", "postgres.log").open("a").write(done.stderr)
+    done = subprocess.run(command, env=environment, cwd=instance.directory, capture_output=True, text=True, check=False)
+    with instance.path("log", "postgres.log").open("a") as log:
+        log.write(done.stderr)
     if done.returncode:
         raise Failed(f"`millrace postgres {arguments[0]}` failed:\n{done.stderr.strip() or done.stdout.strip()}")
     return json.loads(done.stdout) if "--json" in arguments else {}

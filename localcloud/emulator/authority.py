@@ -47,7 +47,9 @@ def function_denies(service: str, function: str, source: str) -> str | None:
 def _trusts(document: str | dict | None, service: str, context: iam_evaluator.EvalContext) -> bool:
     statements = json.loads(document) if isinstance(document, str) else document or {}
     principal = f"{service}.amazonaws.com"
-    return iam_evaluator.evaluate_resource_policy(_about_any(statements), context, service=principal).decision == "Allow"
+    return (
+        iam_evaluator.evaluate_resource_policy(_about_any(statements), context, service=principal).decision == "Allow"
+    )
 
 
 def _about_any(document: dict) -> dict:

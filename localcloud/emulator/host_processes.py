@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -115,7 +115,7 @@ class Containers:
     def run(
         self,
         image: str,
-        command: list[str] | None = None,
+        command: Sequence[str] | None = None,
         environment: dict[str, str] | None = None,
         labels: dict[str, str] | None = None,
         name: str = "",

@@ -41,9 +41,7 @@ def refuse_large_answers() -> None:
         size = len(json.dumps(result.get("body"), ensure_ascii=False, separators=(",", ":")).encode())
         if size <= LARGEST_ANSWER:
             return result
-        message = (
-            f"Response payload size exceeded maximum allowed payload size (6291556 bytes), it was {size} bytes."
-        )
+        message = f"Response payload size exceeded maximum allowed payload size (6291556 bytes), it was {size} bytes."
         return {
             "body": {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message},
             "error": True,

@@ -28,6 +28,7 @@ _NOT_IN_A_NAME = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]")
 #: The execution on whose behalf this thread works.
 _execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("execution", default=None)
 
+
 @dataclass
 class _Map:
     """A map that runs: the states of its items, and the error of the first item that failed."""

@@ -43,7 +43,12 @@ class Cloud:
         self._create_role()
 
     def _create_role(self) -> None:
-        services = ["lambda.amazonaws.com", "states.amazonaws.com", "ecs-tasks.amazonaws.com", "scheduler.amazonaws.com"]
+        services = [
+            "lambda.amazonaws.com",
+            "states.amazonaws.com",
+            "ecs-tasks.amazonaws.com",
+            "scheduler.amazonaws.com",
+        ]
         trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": services}}
         client = self.client("iam")
         client.create_role(RoleName="stub", AssumeRolePolicyDocument=_policy(trust))

@@ -23,7 +23,9 @@ _PLAN = {
     "publish": [{**_STEP, "name": "seismology.quakes", "invocation": 0}],
 }
 
-_CONNECTION = "connection: usgs\nbase_url: https://example.com\nauth:\n  bearer: { secret: 'aws::secret/millrace/usgs' }\n"
+_CONNECTION = (
+    "connection: usgs\nbase_url: https://example.com\nauth:\n  bearer: { secret: 'aws::secret/millrace/usgs' }\n"
+)
 _PIPELINE = "pipeline: earthquakes\ndescription: Every earthquake\nschedule: rate(1 hour)\n"
 _ENDPOINT = """\
 metadata: { name: quakes, description: Earthquakes }
@@ -186,7 +188,9 @@ class Conductor(unittest.TestCase):
         client = self.cloud.client("stepfunctions")
         machine = self.cloud.instance.facts["state_machine_arn"]
         definition = client.describe_state_machine(stateMachineArn=machine)["definition"]
-        hasty = json.loads(definition, object_hook=lambda o: {**o, "HeartbeatSeconds": 2} if "HeartbeatSeconds" in o else o)
+        hasty = json.loads(
+            definition, object_hook=lambda o: {**o, "HeartbeatSeconds": 2} if "HeartbeatSeconds" in o else o
+        )
         client.update_state_machine(stateMachineArn=machine, definition=json.dumps(hasty))
         self.addCleanup(client.update_state_machine, stateMachineArn=machine, definition=definition)
         self.cloud.script("ingest", "next task")
@@ -229,7 +233,13 @@ class Conductor(unittest.TestCase):
         for name in self.cloud.instance.facts["secrets"]:
             secrets.put_secret_value(SecretId=name, SecretString="{}")
         s3 = self.cloud.client("s3")
-        for key in ("raw/e/q/r/segment/1", "state/e/q.json", "definitions/endpoints/x", "tables/e/q/1", "runs/e/r.json"):
+        for key in (
+            "raw/e/q/r/segment/1",
+            "state/e/q.json",
+            "definitions/endpoints/x",
+            "tables/e/q/1",
+            "runs/e/r.json",
+        ):
             s3.put_object(Bucket=bucket, Key=key, Body=b"x")
 
         def put(key: str) -> tuple[str, str, dict[str, str]]:

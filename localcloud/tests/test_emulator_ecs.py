@@ -126,7 +126,7 @@ class Containers(EmulatorTest):
         def reached(cloud: Cloud) -> bool:
             port = cloud.instance.url.rsplit(":", 1)[1]
             # What a container is told of the emulator's address, and whether anything answers there.
-            script = f'exec 2>&1; host=${{AWS_ENDPOINT_URL#*//}}; exec 3<>/dev/tcp/${{host%:*}}/{port} && echo reached'
+            script = f"exec 2>&1; host=${{AWS_ENDPOINT_URL#*//}}; exec 3<>/dev/tcp/${{host%:*}}/{port} && echo reached"
             return "reached" in self._run(cloud, f"({script})").splitlines()
 
         self.observe(reached, defect=False, mended=True)

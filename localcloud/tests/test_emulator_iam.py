@@ -39,7 +39,9 @@ class Iam(EmulatorTest):
 
         def error(cloud: Cloud) -> str:
             task = cloud.client("ecs").register_task_definition(
-                family=name, taskRoleArn=ROLE, containerDefinitions=[{"name": "task", "image": "any:1", "command": ["x"]}]
+                family=name,
+                taskRoleArn=ROLE,
+                containerDefinitions=[{"name": "task", "image": "any:1", "command": ["x"]}],
             )["taskDefinition"]["taskDefinitionArn"]
             state = {
                 "Type": "Task",

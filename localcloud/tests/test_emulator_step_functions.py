@@ -53,7 +53,9 @@ class StepFunctions(EmulatorTest):
             name = _name()
             function = cloud.create_function(name)
             cloud.script(name, *["fail Transient"] * 4, "answer {}")
-            retry = [{**_RETRY, "ErrorEquals": ["Transient"], "MaxAttempts": 4, "BackoffRate": 1, "JitterStrategy": "FULL"}]
+            retry = [
+                {**_RETRY, "ErrorEquals": ["Transient"], "MaxAttempts": 4, "BackoffRate": 1, "JitterStrategy": "FULL"}
+            ]
             machine = cloud.create_machine(name, _machine(_invoke(function, Retry=retry)))
             self.assertEqual(cloud.execute(machine, {})["status"], "SUCCEEDED")
             times = [asked["at"] for asked in cloud.asked(name)]
@@ -65,7 +67,9 @@ class StepFunctions(EmulatorTest):
 
     def test_the_state_machines_time_limit_ends_an_execution_and_what_it_waits_for(self) -> None:
         def status(cloud: Cloud) -> str:
-            machine = cloud.create_machine(_name(), _machine({"Type": "Wait", "Seconds": 4, "End": True}, TimeoutSeconds=1))
+            machine = cloud.create_machine(
+                _name(), _machine({"Type": "Wait", "Seconds": 4, "End": True}, TimeoutSeconds=1)
+            )
             return cloud.execute(machine, {})["status"]
 
         self.observe(status, defect="SUCCEEDED", mended="TIMED_OUT")

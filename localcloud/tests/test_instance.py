@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -146,6 +147,7 @@ class Commands(unittest.TestCase):
         cloud = Cloud()
         self.addCleanup(cloud.close)
         done = _command(cloud.instance.directory, "env")
-        script = f"{done.stdout}\n{sys.executable} -c 'import boto3; print(boto3.client(\"sts\").get_caller_identity()[\"Account\"])'"
+        python = 'import boto3; print(boto3.client("sts").get_caller_identity()["Account"])'
+        script = f"{done.stdout}\n{shlex.join([sys.executable, '-c', python])}"
         asked = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
         self.assertEqual(asked.stdout.strip(), "111122223333", asked.stderr)

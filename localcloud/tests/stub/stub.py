@@ -18,7 +18,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -75,7 +74,8 @@ def call_aws(service: str, operation: str, parameters: dict) -> dict:
     code = (
         "import boto3, botocore, json, os, sys\n"
         "service, operation, parameters = sys.argv[1:]\n"
-        "try: answer = getattr(boto3.client(service, region_name=os.environ['AWS_REGION']), operation)(**json.loads(parameters))\n"
+        "client = boto3.client(service, region_name=os.environ['AWS_REGION'])\n"
+        "try: answer = getattr(client, operation)(**json.loads(parameters))\n"
         "except botocore.exceptions.ClientError as error: answer = {'code': error.response['Error']['Code']}\n"
         "answer.pop('ResponseMetadata', None)\n"
         "print(json.dumps(answer, default=str))\n"
@@ -115,4 +115,4 @@ def run_task() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_task() if "MILLRACE_TASK_TOKEN" in os.environ else serve())
+    run_task() if "MILLRACE_TASK_TOKEN" in os.environ else serve()
