@@ -1,1 +1,220 @@
-//! 
+//! REST → raw: pulls a resource page by page and keeps every body as it came.
+//!
+//! Nothing of a body is interpreted but what the pull itself needs: how many records it has, where the next page is, and
+//! how far the incremental field has come. Bodies are compressed and committed in segments (`millrace_model::raw`), and
+//! the committed segments are the checkpoint: a pull that is killed at any moment, or run by two at once, goes on from
+//! them and ends with what one clean pull leaves.
+
+mod checkpoint;
+mod cursor;
+mod fetch;
+mod limits;
+mod paginate;
+mod pull;
+mod request;
+mod retry;
+mod scan;
+mod segment;
+mod tally;
+mod throttle;
+
+pub use limits::Limits;
+
+use checkpoint::Checkpoint;
+use millrace_model::definition::{Connection, Pinned};
+use millrace_model::raw::Position;
+use millrace_model::state::ResourceState;
+use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
+use millrace_model::{Failure, FailureName, keys};
+use millrace_store::objects::Objects;
+use millrace_store::secrets::Secrets;
+use millrace_store::{definitions, json};
+use pull::{Ending, Job, Pull};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use throttle::Throttle;
+
+/// After how many invocations a pull is handed to a task instead of being continued.
+const INVOCATIONS: u32 = 2;
+
+/// The step that pulls resources.
+#[derive(Debug)]
+pub struct Ingest {
+    objects: Arc<dyn Objects>,
+    secrets: Arc<dyn Secrets>,
+    limits: Limits,
+    unbounded: &'static str,
+    throttles: Mutex<HashMap<String, Arc<Throttle>>>,
+}
+
+impl Ingest {
+    /// The step over that lake and those secrets.
+    pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>) -> Self {
+        Self {
+            objects,
+            secrets,
+            limits: Limits::default(),
+            unbounded: "cli",
+            throttles: Mutex::default(),
+        }
+    }
+
+    /// The step with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The step as a task: manifests say so. Without this, what has no deadline is taken for the command line.
+    #[must_use]
+    pub fn as_task(self) -> Self {
+        Self {
+            unbounded: "task",
+            ..self
+        }
+    }
+
+    /// Pulls the resource that `input` names, from where the run has come to: to its end, or until the deadline is near.
+    pub async fn run(
+        &self,
+        input: &StepInput,
+        deadline: Deadline,
+        observer: &dyn Observer,
+    ) -> Result<StepOutput, Failure> {
+        let objects = &*self.objects;
+        let pinned = definitions::pinned(objects, &input.definition).await?;
+        let resource = pinned.pipeline.resource(&input.name).ok_or_else(|| {
+            let message = format!(
+                "the pipeline `{}` has no resource `{}`",
+                input.pipeline, input.name
+            );
+            Failure::new(FailureName::BadDefinition, message)
+        })?;
+        let connection = connection(&pinned, &resource.connection)?;
+        let checkpoint =
+            Checkpoint::read(objects, &input.pipeline, &input.name, &input.run).await?;
+        if checkpoint.next == Position::End {
+            self.complete(input, &checkpoint).await?;
+            return Ok(StepOutput::new(input, Next::Done, Counts::new()));
+        }
+        let job = Job {
+            objects,
+            secrets: &*self.secrets,
+            observer,
+            input,
+            connection,
+            resource,
+            deadline,
+            limits: self.limits,
+            written_by: match deadline.place() {
+                Place::Lambda => "lambda",
+                Place::Unbounded => self.unbounded,
+            },
+        };
+        let mut pull = Pull::new(job, checkpoint, self.throttle(connection)).await?;
+        let ending = pull.run().await?;
+        if ending == Ending::Complete {
+            self.complete(input, &pull.checkpoint).await?;
+        }
+        let (next, wait_seconds) = decide(input, ending, pull.has_progressed());
+        Ok(StepOutput {
+            wait_seconds,
+            ..StepOutput::new(input, next, pull.tally.counts())
+        })
+    }
+
+    /// Notes that the run's raw payloads are complete, and moves the cursor. All the same where that is noted already.
+    async fn complete(&self, input: &StepInput, checkpoint: &Checkpoint) -> Result<(), Failure> {
+        let key = keys::state(&input.pipeline, &input.name);
+        json::update(&*self.objects, &key, |state: Option<ResourceState>| {
+            let mut state = state.unwrap_or_default();
+            let cursor = checkpoint.cursor.clone();
+            let is_new =
+                state.complete(&input.run, checkpoint.segments, checkpoint.records, cursor);
+            Ok::<_, Failure>(is_new.then_some(state))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The throttle of a connection, the same for all pulls of this process.
+    fn throttle(&self, connection: &Connection) -> Option<Arc<Throttle>> {
+        let limit = connection.rate_limit?;
+        let mut throttles = self
+            .throttles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let throttle = throttles
+            .entry(connection.name.clone())
+            .or_insert_with(|| Arc::new(Throttle::new(limit)));
+        if throttle.limit() != limit {
+            // The definition was changed between two runs of a long-lived process.
+            *throttle = Arc::new(Throttle::new(limit));
+        }
+        Some(throttle.clone())
+    }
+}
+
+fn connection<'a>(pinned: &'a Pinned, name: &str) -> Result<&'a Connection, Failure> {
+    pinned.connection(name).ok_or_else(|| {
+        let message = format!("the run's definition has no connection `{name}`; start another run");
+        Failure::new(FailureName::BadDefinition, message)
+    })
+}
+
+/// What the conductor is to do after a pull that ended so.
+fn decide(input: &StepInput, ending: Ending, has_progressed: bool) -> (Next, u64) {
+    match ending {
+        Ending::Complete => (Next::Done, 0),
+        Ending::Wait(wait) => (
+            Next::Wait,
+            wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+        ),
+        // A page that takes longer than a whole Lambda would be begun again and again.
+        Ending::PageTooSlow if !has_progressed => (Next::Task, 0),
+        Ending::PageTooSlow | Ending::Deadline if input.invocation >= INVOCATIONS => {
+            (Next::Task, 0)
+        }
+        Ending::PageTooSlow | Ending::Deadline => (Next::More, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_model::ledger::RunId;
+    use std::time::Duration;
+
+    fn input(invocation: u32) -> StepInput {
+        StepInput {
+            run: RunId::new("quakes", 1_517_961_600, 1),
+            pipeline: "quakes".into(),
+            definition: "0".into(),
+            name: "quakes".into(),
+            invocation,
+        }
+    }
+
+    #[test]
+    fn the_conductor_is_told_what_helps() {
+        for (invocation, ending, has_progressed, expected) in [
+            (0, Ending::Complete, false, (Next::Done, 0)),
+            (0, Ending::Deadline, true, (Next::More, 0)),
+            (1, Ending::PageTooSlow, true, (Next::More, 0)),
+            (0, Ending::PageTooSlow, false, (Next::Task, 0)),
+            (2, Ending::Deadline, true, (Next::Task, 0)),
+            (
+                9,
+                Ending::Wait(Duration::from_millis(90_001)),
+                false,
+                (Next::Wait, 91),
+            ),
+        ] {
+            assert_eq!(
+                decide(&input(invocation), ending, has_progressed),
+                expected,
+                "{ending:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How far a run is, as its committed segments tell.
+
+use futures::{StreamExt, TryStreamExt};
+use millrace_model::definition::pipeline::CursorValue;
+use millrace_model::ledger::RunId;
+use millrace_model::raw::{Manifest, Position};
+use millrace_model::{Failure, FailureName, keys};
+use millrace_store::json;
+use millrace_store::objects::Objects;
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// How many manifests are read at once.
+const AT_ONCE: usize = 16;
+
+/// How many names are listed at once.
+const LISTED: usize = 1_000;
+
+/// How far a run is.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    /// How many segments are committed.
+    pub(crate) segments: u32,
+    /// How many records they hold.
+    pub(crate) records: u64,
+    /// Where the run goes on.
+    pub(crate) next: Position,
+    /// The value of the incremental parameter in the run's requests; none before the first segment.
+    pub(crate) start: Option<CursorValue>,
+    /// The largest value of the incremental field.
+    pub(crate) cursor: Option<CursorValue>,
+    /// Digests of the URLs whose bodies are committed.
+    committed: HashSet<u64>,
+    /// Digests of the URLs whose bodies are not.
+    open: HashSet<u64>,
+}
+
+impl Checkpoint {
+    /// Reads the run's manifests.
+    pub(crate) async fn read(
+        objects: &dyn Objects,
+        pipeline: &str,
+        resource: &str,
+        run: &RunId,
+    ) -> Result<Self, Failure> {
+        let mut checkpoint = Self {
+            segments: 0,
+            records: 0,
+            next: Position::Start,
+            start: None,
+            cursor: None,
+            committed: HashSet::new(),
+            open: HashSet::new(),
+        };
+        let folder = keys::raw_manifests(pipeline, resource, run);
+        let mut after: Option<String> = None;
+        loop {
+            let entries = objects.list(&folder, after.as_deref(), LISTED).await?;
+            let is_last = entries.len() < LISTED;
+            after = entries.last().map(|entry| entry.key.clone());
+            let mut manifests = futures::stream::iter(entries)
+                .map(async |entry| read(objects, &entry.key).await)
+                .buffered(AT_ONCE);
+            while let Some(manifest) = manifests.try_next().await? {
+                checkpoint.take(&manifest)?;
+            }
+            if is_last {
+                return Ok(checkpoint);
+            }
+        }
+    }
+
+    /// Takes the next committed segment.
+    pub(crate) fn take(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        if manifest.segment != self.segments {
+            let message = format!(
+                "the run's segment {} is missing, though segment {} is there; start another run",
+                self.segments, manifest.segment
+            );
+            return Err(Failure::new(FailureName::Internal, message));
+        }
+        self.segments += 1;
+        self.records += manifest.pages.iter().map(|page| page.records).sum::<u64>();
+        self.next = manifest.next.clone();
+        self.start.clone_from(&manifest.start);
+        self.cursor.clone_from(&manifest.cursor);
+        self.open.clear();
+        self.committed
+            .extend(manifest.pages.iter().map(|page| digest(&page.url)));
+        Ok(())
+    }
+
+    /// Notes that a URL was pulled, into a segment that is still open.
+    pub(crate) fn note_pulled(&mut self, url: &str) {
+        self.open.insert(digest(url));
+    }
+
+    /// Whether a URL was pulled in this run.
+    pub(crate) fn was_pulled(&self, url: &str) -> bool {
+        let digest = digest(url);
+        self.open.contains(&digest) || self.committed.contains(&digest)
+    }
+}
+
+/// The manifest of that key.
+pub(crate) async fn read(objects: &dyn Objects, key: &str) -> Result<Manifest, Failure> {
+    json::get(objects, key).await?.ok_or_else(|| {
+        let message = format!(
+            "the manifest `{key}` was listed and is gone; somebody removes objects of a live run"
+        );
+        Failure::new(FailureName::Internal, message)
+    })
+}
+
+fn digest(url: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A name for a URL, fit for a key.
+pub(crate) fn name_of(url: &str) -> String {
+    hex::encode(&Sha256::digest(url)[..8])
+}

@@ -1,0 +1,375 @@
+//! One request, and what became of it.
+
+use crate::limits::Limits;
+use crate::paginate;
+use crate::request::{Credential, Requests};
+use crate::retry::{Class, classify, retry_after};
+use crate::scan::{ScanError, Targets};
+use crate::segment::{About, Ended, Segment, Untaken};
+use futures::StreamExt;
+use http::header;
+use millrace_model::definition::Connection;
+use millrace_model::definition::pipeline::Resource;
+use millrace_model::raw::Position;
+use millrace_model::{Failure, FailureName};
+use reqwest::redirect::{self, Policy};
+use reqwest::{Client, Response};
+use std::error::Error;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+use url::Url;
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many characters of a refusal's body are told.
+const EXCERPT: usize = 500;
+
+/// A resource as it is asked.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) requests: Requests,
+    pub(crate) credential: Credential,
+    client: Client,
+    targets: Targets,
+    limits: Limits,
+}
+
+/// The page that is asked for.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) position: &'a Position,
+    /// Its URL, without the credential.
+    pub(crate) url: &'a Url,
+    /// Its URL as it is kept and told.
+    pub(crate) shown: &'a str,
+    /// The hash of the page before it.
+    pub(crate) before: Option<&'a str>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A body was taken into the segment.
+    Taken {
+        /// What is known of it.
+        ended: Ended,
+        /// How long it is.
+        bytes: u64,
+        /// Where it leads.
+        next: Position,
+    },
+    /// It should be tried again.
+    Again {
+        /// What happened.
+        trouble: String,
+        /// Whether the source said `later`.
+        is_rate_limit: bool,
+        /// After how long the source wants to be asked again.
+        asked: Option<Duration>,
+    },
+    /// The credential is refused.
+    Unauthorized {
+        /// The answer's status.
+        status: u16,
+    },
+    /// It will never do.
+    Refused(Refusal),
+}
+
+/// A request that failed for good.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The answer's status.
+    pub(crate) status: u16,
+    /// What is wrong.
+    pub(crate) problem: String,
+    /// The beginning of the answer's body, where that is what is wrong.
+    pub(crate) excerpt: String,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(
+        connection: &Connection,
+        resource: &'a Resource,
+        requests: Requests,
+        credential: Credential,
+        targets: Targets,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            resource,
+            requests,
+            credential,
+            client: client(connection)?,
+            targets,
+            limits,
+        })
+    }
+
+    /// Asks for a page once, and takes its body into the segment as it streams in.
+    pub(crate) async fn ask(
+        &self,
+        wanted: &Wanted<'_>,
+        segment: &mut Segment,
+    ) -> Result<Outcome, Failure> {
+        let requested_at = jiff::Timestamp::now().to_string();
+        let mut request = self
+            .client
+            .get(self.credential.sign(wanted.url))
+            .headers(self.requests.headers.clone());
+        if let Some((name, value)) = self.credential.header() {
+            request = request.header(name, value);
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return self.unsent(error),
+        };
+        let status = response.status().as_u16();
+        let asked = retry_after(response.headers(), SystemTime::now());
+        match classify(status, asked.is_some()) {
+            Class::Good => self.take(wanted, response, requested_at, segment).await,
+            Class::Unauthorized => Ok(Outcome::Unauthorized { status }),
+            Class::Later => Ok(Outcome::Again {
+                trouble: answered(status),
+                is_rate_limit: true,
+                asked,
+            }),
+            Class::Transient => Ok(Outcome::Again {
+                trouble: answered(status),
+                is_rate_limit: false,
+                asked,
+            }),
+            Class::Refused => Ok(Outcome::Refused(self.refusal(response).await)),
+        }
+    }
+
+    async fn take(
+        &self,
+        wanted: &Wanted<'_>,
+        response: Response,
+        requested_at: String,
+        segment: &mut Segment,
+    ) -> Result<Outcome, Failure> {
+        let status = response.status().as_u16();
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type
+            .and_then(|value| value.to_str().ok())
+            .map(ToOwned::to_owned);
+        let about = About {
+            url: wanted.shown.to_owned(),
+            status,
+            content_type,
+            requested_at,
+        };
+        let mut body = segment
+            .begin(&self.targets, self.limits.body_bytes)
+            .map_err(|error| internal(wanted, &error))?;
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => {
+                    if let Err(untaken) = body.write(&piece) {
+                        return self.untaken(wanted, &about, untaken);
+                    }
+                }
+                Err(error) => {
+                    let trouble =
+                        format!("answered {status}, but the body broke off: {}", told(error));
+                    return Ok(Outcome::Again {
+                        trouble,
+                        is_rate_limit: false,
+                        asked: None,
+                    });
+                }
+            }
+        }
+        let ended = match body.end() {
+            Ok(ended) => ended,
+            Err(untaken) => return self.untaken(wanted, &about, untaken),
+        };
+        let next = paginate::next(
+            &self.resource.paginate,
+            wanted.position,
+            wanted.url,
+            &ended.found,
+        )?;
+        if ended.found.records > 0 && wanted.before == Some(ended.sha256.as_str()) {
+            let problem = "is the same, byte for byte, as the page before; the source pays no attention to what the \
+                           definition's `paginate` sends, so the pull would never end"
+                .to_owned();
+            return Ok(Outcome::Refused(Refusal {
+                status,
+                problem,
+                excerpt: String::new(),
+            }));
+        }
+        let bytes = body.length();
+        body.keep(&ended, about);
+        Ok(Outcome::Taken {
+            ended,
+            bytes,
+            next: self.requests.unsigned(next),
+        })
+    }
+
+    fn untaken(
+        &self,
+        wanted: &Wanted<'_>,
+        about: &About,
+        untaken: Untaken,
+    ) -> Result<Outcome, Failure> {
+        match untaken {
+            Untaken::Scan(ScanError::EndsEarly(_)) => {
+                let trouble = format!("answered {}, but the body {untaken}", about.status);
+                Ok(Outcome::Again {
+                    trouble,
+                    is_rate_limit: false,
+                    asked: None,
+                })
+            }
+            Untaken::Scan(_) | Untaken::TooLarge(_) => {
+                let kind = about.content_type.as_deref().unwrap_or("no content type");
+                let problem = self.credential.scrub(&format!("({kind}) {untaken}"));
+                Ok(Outcome::Refused(Refusal {
+                    status: about.status,
+                    problem,
+                    excerpt: String::new(),
+                }))
+            }
+            Untaken::Compression(_) => Err(internal(wanted, &untaken)),
+        }
+    }
+
+    /// What a request that got no answer means.
+    fn unsent(&self, error: reqwest::Error) -> Result<Outcome, Failure> {
+        if error.is_builder() {
+            let message = format!(
+                "the request cannot be built: {}",
+                self.credential.scrub(&told(error))
+            );
+            return Err(Failure::new(FailureName::BadDefinition, message));
+        }
+        if error.is_redirect() {
+            let problem = format!("redirects more than {REDIRECTS} times");
+            return Ok(Outcome::Refused(Refusal {
+                status: 310,
+                problem,
+                excerpt: String::new(),
+            }));
+        }
+        let trouble = self
+            .credential
+            .scrub(&format!("got no answer: {}", told(error)));
+        Ok(Outcome::Again {
+            trouble,
+            is_rate_limit: false,
+            asked: None,
+        })
+    }
+
+    async fn refusal(&self, response: Response) -> Refusal {
+        let status = response.status().as_u16();
+        let location = response
+            .headers()
+            .get(header::LOCATION)
+            .and_then(|value| value.to_str().ok());
+        let problem = match location {
+            Some(location) if (300..400).contains(&status) => {
+                let location = self.credential.scrub(location);
+                format!(
+                    "redirects to `{location}`, where no credential is sent; change the connection's base_url"
+                )
+            }
+            _ => String::new(),
+        };
+        let mut start = Vec::new();
+        let mut pieces = response.bytes_stream();
+        // What can be read of the body will do: the status already says that the request failed.
+        while let Some(Ok(piece)) = pieces.next().await {
+            start.extend_from_slice(&piece);
+            if start.len() >= 4 * EXCERPT {
+                break;
+            }
+        }
+        let text = self.credential.scrub(&String::from_utf8_lossy(&start));
+        Refusal {
+            status,
+            problem,
+            excerpt: text.trim().chars().take(EXCERPT).collect(),
+        }
+    }
+}
+
+/// A client for a connection. Where a credential goes with the requests, redirects are followed to the same host alone.
+fn client(connection: &Connection) -> Result<Client, Failure> {
+    let has_credential = connection.auth.secret().is_some();
+    let policy = Policy::custom(move |attempt| {
+        let is_allowed = !has_credential
+            || attempt
+                .previous()
+                .last()
+                .is_some_and(|from| stays(from, attempt.url()));
+        if attempt.previous().len() > REDIRECTS {
+            attempt.error(TooManyRedirects)
+        } else if is_allowed {
+            attempt.follow()
+        } else {
+            redirect::Attempt::stop(attempt)
+        }
+    });
+    Client::builder()
+        .redirect(policy)
+        .referer(false)
+        .timeout(connection.timeout)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                FailureName::Internal,
+                format!("no HTTP client can be made: {}", told(error)),
+            )
+        })
+}
+
+/// Whether a redirect stays with the host, and does not leave TLS.
+fn stays(from: &Url, to: &Url) -> bool {
+    from.origin() == to.origin()
+        || (from.host() == to.host()
+            && (from.scheme(), to.scheme()) == ("http", "https")
+            && from.port().is_none()
+            && to.port().is_none())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("too many redirects")]
+struct TooManyRedirects;
+
+fn answered(status: u16) -> String {
+    format!("answered {status}")
+}
+
+fn internal(wanted: &Wanted<'_>, error: &dyn Error) -> Failure {
+    Failure::new(
+        FailureName::Internal,
+        format!("GET {}: the body {error}", wanted.shown),
+    )
+}
+
+/// The error and its causes, without the URL, which may hold a key.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing into a text cannot fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,498 @@
+//! A resource's pull: page after page into segments, until there is no more, or no more time.
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::cursor::{CursorKind, starting_value};
+use crate::fetch::{Outcome, Refusal, Source, Wanted};
+use crate::limits::Limits;
+use crate::request::{Credential, Requests};
+use crate::retry::Retries;
+use crate::scan::Targets;
+use crate::segment::Segment;
+use crate::tally::Tally;
+use crate::throttle::Throttle;
+use millrace_model::definition::Connection;
+use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
+use millrace_model::raw::{Manifest, Position};
+use millrace_model::state::ResourceState;
+use millrace_model::step::{Deadline, Observer, Place, StepInput};
+use millrace_model::{Failure, FailureName, keys};
+use millrace_store::json;
+use millrace_store::objects::{ErrorKind, Objects};
+use millrace_store::secrets::Secrets;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{debug, info, warn};
+
+/// What a pull works on and with.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) objects: &'a dyn Objects,
+    pub(crate) secrets: &'a dyn Secrets,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) input: &'a StepInput,
+    pub(crate) connection: &'a Connection,
+    pub(crate) resource: &'a Resource,
+    pub(crate) deadline: Deadline,
+    pub(crate) limits: Limits,
+    /// Where it runs, for the manifests.
+    pub(crate) written_by: &'a str,
+}
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All is there.
+    Complete,
+    /// The deadline is near.
+    Deadline,
+    /// A page took longer than there was time.
+    PageTooSlow,
+    /// The source is to be left alone for that long.
+    Wait(Duration),
+}
+
+/// A pull under way.
+pub(crate) struct Pull<'a> {
+    job: Job<'a>,
+    source: Source<'a>,
+    throttle: Option<Arc<Throttle>>,
+    /// What is committed.
+    pub(crate) checkpoint: Checkpoint,
+    /// What is not.
+    segment: Segment,
+    /// Where the pull goes on, behind the pages that are not committed.
+    position: Position,
+    start: Option<CursorValue>,
+    cursor: Option<CursorValue>,
+    /// The hash of the last body.
+    last: Option<String>,
+    /// How many requests the committed segments took.
+    requests_committed: u64,
+    slowest: Duration,
+    writer: String,
+    pub(crate) tally: Tally,
+}
+
+/// A request that failed for good, as it is kept to be replayed.
+#[derive(Serialize)]
+struct Dead<'a> {
+    url: &'a str,
+    status: u16,
+    position: &'a Position,
+    failed_at: String,
+    message: &'a str,
+}
+
+impl<'a> Pull<'a> {
+    /// Begins where the checkpoint says.
+    pub(crate) async fn new(
+        job: Job<'a>,
+        checkpoint: Checkpoint,
+        throttle: Option<Arc<Throttle>>,
+    ) -> Result<Self, Failure> {
+        let resource = job.resource;
+        let start = if checkpoint.segments > 0 {
+            checkpoint.start.clone()
+        } else {
+            job.starting_cursor().await?
+        };
+        let requests = Requests::new(job.connection, resource, start.as_ref())?;
+        let credential = Credential::of(job.connection, job.secrets, false).await?;
+        let field = resource.incremental.as_ref();
+        let next = match &resource.paginate {
+            Paginate::Cursor { path, .. } | Paginate::NextLink { path } => Some(path),
+            Paginate::None | Paginate::Offset { .. } | Paginate::Page { .. } => None,
+        };
+        let targets = Targets::new(
+            &resource.records,
+            field.map(|incremental| (&incremental.field, CursorKind::of(&incremental.start))),
+            next,
+        );
+        Ok(Self {
+            source: Source::new(
+                job.connection,
+                resource,
+                requests,
+                credential,
+                targets,
+                job.limits,
+            )?,
+            throttle,
+            segment: Segment::new()?,
+            position: checkpoint.next.clone(),
+            start,
+            cursor: checkpoint.cursor.clone(),
+            last: None,
+            requests_committed: 0,
+            slowest: Duration::ZERO,
+            writer: format!("{:016x}", rand::random::<u64>()),
+            tally: Tally::default(),
+            checkpoint,
+            job,
+        })
+    }
+
+    /// Pulls until all is there, or until it has to stop; what came is committed either way.
+    pub(crate) async fn run(&mut self) -> Result<Ending, Failure> {
+        let mut idle_waits = 0;
+        loop {
+            let pages_before = self.tally.pages;
+            let ending = self.pages().await;
+            // What came before a failure is kept, so that nothing is asked for twice. The failure is what matters then,
+            // and not that this may fail as well.
+            let committed = self.commit().await;
+            let ending = ending?;
+            committed?;
+            match ending {
+                // Another writer's segments may end elsewhere.
+                Ending::Complete if self.position != Position::End => {}
+                // Nobody else would wait for a task.
+                Ending::Wait(wait) if self.job.deadline.place() == Place::Unbounded => {
+                    idle_waits = if self.tally.pages == pages_before {
+                        idle_waits + 1
+                    } else {
+                        0
+                    };
+                    if idle_waits > self.job.limits.retries {
+                        let message = format!(
+                            "the source of `{}` asked to wait {idle_waits} times in a row: lower the connection's \
+                             rate_limit, or run later",
+                            self.job.input.name
+                        );
+                        return Err(Failure::new(FailureName::RateLimited, message));
+                    }
+                    info!(seconds = wait.as_secs(), "waiting, as the source asks");
+                    self.tally.waited += wait;
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Ok(ending),
+            }
+        }
+    }
+
+    /// Whether this invocation has brought the pull on.
+    pub(crate) fn has_progressed(&self) -> bool {
+        self.tally.pages > 0
+    }
+
+    async fn pages(&mut self) -> Result<Ending, Failure> {
+        while self.position != Position::End {
+            if self.job.deadline.left() < self.margin() {
+                return Ok(Ending::Deadline);
+            }
+            if let Some(ending) = self.page().await? {
+                return Ok(ending);
+            }
+            if self.position != Position::End
+                && self
+                    .segment
+                    .is_due(self.job.limits.segment_bytes, self.job.limits.segment_age)
+            {
+                self.commit().await?;
+            }
+        }
+        Ok(Ending::Complete)
+    }
+
+    /// How much time there must be to ask for another page.
+    fn margin(&self) -> Duration {
+        self.job.limits.reserve.max(self.slowest * 2)
+    }
+
+    /// Pulls the page at the position, or tells why not.
+    async fn page(&mut self) -> Result<Option<Ending>, Failure> {
+        let url = self
+            .source
+            .requests
+            .url(self.job.resource, &self.position)?;
+        let shown = self.source.requests.shown(&url);
+        if self.checkpoint.was_pulled(&shown) {
+            let message = format!(
+                "GET {shown}: the source leads back to this page, which the run has pulled already, so the pull would \
+                 never end; check the definition's `paginate`"
+            );
+            return Err(Failure::new(FailureName::BadAnswer, message));
+        }
+        let mut retries = Retries::default();
+        let mut is_renewed = false;
+        loop {
+            if let Some(throttle) = &self.throttle {
+                let wait = throttle.take(Instant::now());
+                if let Some(ending) = self.pause(wait).await {
+                    return Ok(Some(ending));
+                }
+            }
+            self.tally.requests += 1;
+            let began = Instant::now();
+            let position = self.position.clone();
+            let last = self.last.take();
+            let wanted = Wanted {
+                position: &position,
+                url: &url,
+                shown: &shown,
+                before: last.as_deref(),
+            };
+            let asked = self.source.ask(&wanted, &mut self.segment);
+            let outcome = match self.job.deadline.place() {
+                Place::Unbounded => asked.await?,
+                Place::Lambda => {
+                    let time = self
+                        .job
+                        .deadline
+                        .left()
+                        .saturating_sub(self.job.limits.reserve / 2);
+                    match tokio::time::timeout(time, asked).await {
+                        Ok(outcome) => outcome?,
+                        Err(_) => return Ok(Some(Ending::PageTooSlow)),
+                    }
+                }
+            };
+            let took = began.elapsed();
+            match outcome {
+                Outcome::Taken { ended, bytes, next } => {
+                    self.slowest = self.slowest.max(took);
+                    self.checkpoint.note_pulled(&shown);
+                    self.position = next;
+                    if ended.found.cursor > self.cursor {
+                        self.cursor = ended.found.cursor;
+                    }
+                    self.last = Some(ended.sha256);
+                    self.tally.take_page(ended.found.records, bytes);
+                    debug!(url = shown, records = ended.found.records, bytes, "page");
+                    self.job.observer.progress(&self.tally.counts());
+                    return Ok(None);
+                }
+                Outcome::Unauthorized { status } => {
+                    self.last = last;
+                    if status != 401 || is_renewed || !self.renew().await? {
+                        return Err(self.unauthorized(&shown, status));
+                    }
+                    is_renewed = true;
+                }
+                Outcome::Again {
+                    trouble,
+                    is_rate_limit,
+                    asked,
+                } => {
+                    self.last = last;
+                    let Some(wait) = retries.next(asked, took, &self.job.limits) else {
+                        return Err(given_up(&shown, &trouble, is_rate_limit, retries.count()));
+                    };
+                    warn!(
+                        url = shown,
+                        trouble,
+                        wait_ms = wait.as_millis() as u64,
+                        "the request will be sent again"
+                    );
+                    self.tally.retries += 1;
+                    if let Some(ending) = self.pause(wait).await {
+                        // Without any progress the conductor would wait and call for ever.
+                        if self.has_progressed() || asked.is_some() || is_rate_limit {
+                            return Ok(Some(ending));
+                        }
+                        return Err(given_up(&shown, &trouble, is_rate_limit, retries.count()));
+                    }
+                }
+                Outcome::Refused(refusal) => return Err(self.bury(&shown, &refusal).await),
+            }
+        }
+    }
+
+    /// Sits a wait out, unless it is so long that the segment should be committed first, or that the conductor should
+    /// sit it out.
+    async fn pause(&mut self, wait: Duration) -> Option<Ending> {
+        let fits = wait <= self.job.limits.longest_wait
+            && wait.saturating_add(self.margin()) <= self.job.deadline.left();
+        if !wait.is_zero() && !fits {
+            return Some(Ending::Wait(wait));
+        }
+        self.tally.waited += wait;
+        tokio::time::sleep(wait).await;
+        None
+    }
+
+    /// Reads the secret anew, and tells whether it is another one than was refused.
+    async fn renew(&mut self) -> Result<bool, Failure> {
+        let fresh = Credential::of(self.job.connection, self.job.secrets, true).await?;
+        let is_other = fresh != self.source.credential;
+        self.source.credential = fresh;
+        Ok(is_other)
+    }
+
+    fn unauthorized(&self, shown: &str, status: u16) -> Failure {
+        let connection = &self.job.connection.name;
+        let advice = match self.job.connection.auth.secret() {
+            Some(secret) => {
+                let field = secret
+                    .field
+                    .as_ref()
+                    .map(|field| format!("#{field}"))
+                    .unwrap_or_default();
+                let name = &secret.name;
+                format!(
+                    "the source refuses what the secret `{name}{field}` holds; put a valid credential into it"
+                )
+            }
+            None => format!(
+                "the connection `{connection}` has no `auth`, and the source asks for a credential"
+            ),
+        };
+        Failure::new(
+            FailureName::Unauthorized,
+            format!("GET {shown} answered {status}: {advice}"),
+        )
+    }
+
+    /// Keeps a request that failed for good, and makes a failure of it.
+    async fn bury(&self, shown: &str, refusal: &Refusal) -> Failure {
+        let Refusal {
+            status,
+            problem,
+            excerpt,
+        } = refusal;
+        let message = match (problem.is_empty(), excerpt.is_empty()) {
+            (true, true) => format!("GET {shown} answered {status}"),
+            (true, false) => format!("GET {shown} answered {status}: {excerpt}"),
+            (false, _) if (300..400).contains(status) => {
+                format!("GET {shown} answered {status}: it {problem}")
+            }
+            (false, _) => format!("GET {shown} answered {status}, but the body {problem}"),
+        };
+        let input = self.job.input;
+        let dead = Dead {
+            url: shown,
+            status: *status,
+            position: &self.position,
+            failed_at: jiff::Timestamp::now().to_string(),
+            message: &message,
+        };
+        let key = keys::dead(
+            &input.pipeline,
+            &input.name,
+            &input.run,
+            &checkpoint::name_of(shown),
+        );
+        if let Err(error) = json::put(self.job.objects, &key, &dead).await {
+            warn!(%error, "the failed request could not be kept");
+        }
+        Failure::new(FailureName::BadAnswer, message)
+    }
+
+    /// Commits the open segment, unless it is empty. Where another writer was first, what it committed counts, and the
+    /// pull goes on from there.
+    async fn commit(&mut self) -> Result<(), Failure> {
+        if self.segment.pages().is_empty() {
+            return Ok(());
+        }
+        let Job { objects, input, .. } = self.job;
+        let (bytes, pages) = self.segment.take();
+        let number = self.checkpoint.segments;
+        let object = keys::raw_segment(
+            &input.pipeline,
+            &input.name,
+            &input.run,
+            number,
+            &self.writer,
+        );
+        let manifest = Manifest {
+            segment: number,
+            object: Some(object.clone()),
+            pages,
+            start: self.start.clone(),
+            next: self.position.clone(),
+            cursor: self.cursor.clone(),
+            requests: self.tally.requests - self.requests_committed,
+            committed_at: jiff::Timestamp::now().to_string(),
+            written_by: self.job.written_by.to_owned(),
+        };
+        let size = bytes.len();
+        objects.put(&object, bytes).await?;
+        let key = keys::raw_manifest(&input.pipeline, &input.name, &input.run, number);
+        match json::create(objects, &key, &manifest).await {
+            Ok(_) => {}
+            Err(error) if error.kind == ErrorKind::Exists => {
+                let winner = checkpoint::read(objects, &key).await?;
+                // The manifest may be this writer's own, where only the answer to its put was lost.
+                if winner.object != manifest.object {
+                    info!(
+                        segment = number,
+                        "another writer has committed this segment; going on from there"
+                    );
+                    self.tally.drop_pages(&manifest.pages);
+                    if let Err(error) = objects.delete(&object).await {
+                        warn!(%error, "the bodies that do not count could not be removed");
+                    }
+                    return self.follow(winner).await;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        info!(
+            segment = number,
+            pages = manifest.pages.len(),
+            bytes = size,
+            "segment committed"
+        );
+        self.requests_committed = self.tally.requests;
+        self.checkpoint.take(&manifest)
+    }
+
+    /// Goes on behind the segments that another writer has committed.
+    async fn follow(&mut self, winner: Manifest) -> Result<(), Failure> {
+        let Job { objects, input, .. } = self.job;
+        let mut next = Some(winner);
+        while let Some(manifest) = next {
+            self.checkpoint.take(&manifest)?;
+            let key = keys::raw_manifest(
+                &input.pipeline,
+                &input.name,
+                &input.run,
+                self.checkpoint.segments,
+            );
+            next = json::get(objects, &key).await?;
+        }
+        self.position = self.checkpoint.next.clone();
+        self.cursor.clone_from(&self.checkpoint.cursor);
+        self.last = None;
+        if self.start != self.checkpoint.start {
+            self.start.clone_from(&self.checkpoint.start);
+            self.source.requests =
+                Requests::new(self.job.connection, self.job.resource, self.start.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// The value from which the run starts, as the runs before it left it.
+    async fn starting_cursor(&self) -> Result<Option<CursorValue>, Failure> {
+        let Some(incremental) = &self.resource.incremental else {
+            return Ok(None);
+        };
+        let key = keys::state(&self.input.pipeline, &self.input.name);
+        let state: Option<ResourceState> = json::get(self.objects, &key).await?;
+        Ok(Some(starting_value(
+            incremental,
+            state.and_then(|state| state.cursor),
+        )))
+    }
+}
+
+fn given_up(shown: &str, trouble: &str, is_rate_limit: bool, times: u32) -> Failure {
+    let (name, advice) = if is_rate_limit {
+        (
+            FailureName::RateLimited,
+            "lower the connection's rate_limit, or run later",
+        )
+    } else {
+        (
+            FailureName::Transient,
+            "the source may be down, or its base_url wrong",
+        )
+    };
+    Failure::new(
+        name,
+        format!("GET {shown} {trouble}, {times} times in a row: {advice}"),
+    )
+}

@@ -1,0 +1,280 @@
+//! What is sent: the URL of a position, and the credential, which is in no URL that is kept or told.
+
+use crate::cursor;
+use crate::paginate;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use millrace_model::definition::connection::{Auth, KeyPlace};
+use millrace_model::definition::pipeline::{CursorValue, Resource};
+use millrace_model::definition::{Connection, SecretRef};
+use millrace_model::raw::Position;
+use millrace_model::{Failure, FailureName};
+use millrace_store::secrets::{Secret, Secrets};
+use std::fmt;
+use url::Url;
+
+/// What stands in a URL in the place of a secret.
+const SCRUBBED: &str = "***";
+
+/// What proves who sends a request.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credential {
+    form: Form,
+    /// The values that nobody must see.
+    hidden: Vec<String>,
+}
+
+/// How a credential is sent.
+#[derive(Clone, PartialEq, Eq)]
+enum Form {
+    None,
+    Header(HeaderName, HeaderValue),
+    Query(String, String),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credential(redacted)")
+    }
+}
+
+impl Credential {
+    /// The credential of a connection; with `fresh` as its secret is now, past any copy of it.
+    pub(crate) async fn of(
+        connection: &Connection,
+        secrets: &dyn Secrets,
+        fresh: bool,
+    ) -> Result<Self, Failure> {
+        let Some(reference) = connection.auth.secret() else {
+            return Ok(Self {
+                form: Form::None,
+                hidden: Vec::new(),
+            });
+        };
+        let secret = if fresh {
+            secrets.refresh(&reference.name).await?
+        } else {
+            secrets.get(&reference.name).await?
+        };
+        Self::from_secret(&connection.auth, reference, &secret)
+    }
+
+    fn from_secret(auth: &Auth, reference: &SecretRef, secret: &Secret) -> Result<Self, Failure> {
+        let (form, hidden) = match auth {
+            Auth::None => (Form::None, Vec::new()),
+            Auth::Bearer { .. } => {
+                let token = secret.resolve(reference, "token")?;
+                let value = header_value(&token, &format!("Bearer {}", token.text()))?;
+                (
+                    Form::Header(header::AUTHORIZATION, value),
+                    vec![token.text().to_owned()],
+                )
+            }
+            Auth::Basic { .. } => {
+                let pair = secret.field(reference.field.as_deref())?;
+                let (username, password) =
+                    (pair.field(Some("username"))?, pair.field(Some("password"))?);
+                let encoded = STANDARD.encode(format!("{}:{}", username.text(), password.text()));
+                let value = header_value(&pair, &format!("Basic {encoded}"))?;
+                (
+                    Form::Header(header::AUTHORIZATION, value),
+                    vec![encoded, password.text().to_owned()],
+                )
+            }
+            Auth::ApiKey { place, .. } => {
+                let key = secret.resolve(reference, "key")?;
+                let form = match place {
+                    KeyPlace::Header(name) => {
+                        Form::Header(header_name(name)?, header_value(&key, key.text())?)
+                    }
+                    KeyPlace::Query(name) => Form::Query(name.clone(), key.text().to_owned()),
+                };
+                (form, vec![key.text().to_owned()])
+            }
+        };
+        let encoded = hidden
+            .iter()
+            .map(|value| url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
+        let encoded: Vec<String> = encoded.collect();
+        Ok(Self {
+            form,
+            hidden: hidden.into_iter().chain(encoded).collect(),
+        })
+    }
+
+    /// The URL with the credential in it, if that is where it goes.
+    pub(crate) fn sign(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        if let Form::Query(name, value) = &self.form {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        url
+    }
+
+    /// The header that carries it, if one does.
+    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match &self.form {
+            Form::Header(name, value) => Some((name.clone(), value.clone())),
+            Form::None | Form::Query(..) => None,
+        }
+    }
+
+    /// A text without the credential's values, in case a source sends them back.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        self.hidden
+            .iter()
+            .fold(text.to_owned(), |text, value| text.replace(value, SCRUBBED))
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Failure> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        Failure::new(
+            FailureName::BadDefinition,
+            format!("`{name}` cannot be a header's name"),
+        )
+    })
+}
+
+fn header_value(secret: &Secret, value: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        secret
+            .malformed("holds characters that no HTTP header may have; put the bare value into it")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What is asked of a resource in one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Requests {
+    /// The URL without paging.
+    base: Url,
+    /// The query parameter that carries the key, if one does.
+    key_parameter: Option<String>,
+    /// The headers of every request but the credential's.
+    pub(crate) headers: HeaderMap,
+}
+
+impl Requests {
+    pub(crate) fn new(
+        connection: &Connection,
+        resource: &Resource,
+        start: Option<&CursorValue>,
+    ) -> Result<Self, Failure> {
+        let bad = |message: String| Failure::new(FailureName::BadDefinition, message);
+        let text = format!("{}{}", connection.base_url, resource.path);
+        let mut base = Url::parse(&text).map_err(|error| {
+            bad(format!(
+                "`{text}`, the base_url and path of `{}`, is no URL: {error}",
+                resource.name
+            ))
+        })?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(bad(format!(
+                "`{text}`: only http and https can be pulled; change the connection's base_url"
+            )));
+        }
+        base.set_fragment(None);
+        let incremental = resource.incremental.as_ref().zip(start);
+        if !resource.params.is_empty() || incremental.is_some() {
+            let mut pairs = base.query_pairs_mut();
+            pairs.extend_pairs(&resource.params);
+            if let Some((incremental, start)) = incremental {
+                pairs.append_pair(
+                    &incremental.param,
+                    &cursor::parameter(start, incremental.send),
+                );
+            }
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        for (name, value) in connection.headers.iter().chain(&resource.headers) {
+            let parsed = HeaderName::from_bytes(name.as_bytes())
+                .ok()
+                .zip(HeaderValue::from_str(value).ok());
+            let (name, value) = parsed
+                .ok_or_else(|| bad(format!("`{name}: {value}` cannot be sent as a header")))?;
+            headers.insert(name, value);
+        }
+        let key_parameter = match &connection.auth {
+            Auth::ApiKey {
+                place: KeyPlace::Query(name),
+                ..
+            } => Some(name.clone()),
+            _ => None,
+        };
+        Ok(Self {
+            base,
+            key_parameter,
+            headers,
+        })
+    }
+
+    /// The URL of a position, without the credential.
+    pub(crate) fn url(&self, resource: &Resource, position: &Position) -> Result<Url, Failure> {
+        if let Position::Url { url } = position {
+            let url = Url::parse(url).map_err(|error| {
+                Failure::new(
+                    FailureName::Internal,
+                    format!("the checkpoint leads to `{url}`, which is no URL: {error}"),
+                )
+            })?;
+            return Ok(self.without_key(&url));
+        }
+        let mut url = self.base.clone();
+        let parameters = paginate::parameters(&resource.paginate, position);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        Ok(url)
+    }
+
+    /// A position without the credential, which a source may put into its links.
+    pub(crate) fn unsigned(&self, position: Position) -> Position {
+        match position {
+            Position::Url { url } => match Url::parse(&url) {
+                Ok(parsed) => Position::Url {
+                    url: self.without_key(&parsed).into(),
+                },
+                Err(_) => Position::Url { url },
+            },
+            other => other,
+        }
+    }
+
+    /// The URL as it is kept and told: with the place of the credential, and without its value.
+    pub(crate) fn shown(&self, url: &Url) -> String {
+        match &self.key_parameter {
+            None => url.to_string(),
+            Some(name) => {
+                let mut url = url.clone();
+                url.query_pairs_mut().append_pair(name, SCRUBBED);
+                url.into()
+            }
+        }
+    }
+
+    fn without_key(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        if let Some(key) = &self.key_parameter
+            && url.query_pairs().any(|(name, _)| name == key.as_str())
+        {
+            let kept: Vec<(String, String)> = url
+                .query_pairs()
+                .filter(|(name, _)| name != key.as_str())
+                .map(|(a, b)| (a.into(), b.into()))
+                .collect();
+            url.set_query(None);
+            if !kept.is_empty() {
+                url.query_pairs_mut().extend_pairs(kept);
+            }
+        }
+        url
+    }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

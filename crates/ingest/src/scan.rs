@@ -1,0 +1,636 @@
+//! What a pull has to know of a body, found while the body streams by: how many records it has, the largest value of
+//! their incremental field, and what leads to the next page. No tree of values is built and nothing is kept but the
+//! text that is looked for, so a body's size does not matter.
+
+use crate::cursor::CursorKind;
+use memchr::memchr2;
+use millrace_model::definition::FieldPath;
+use millrace_model::definition::pipeline::CursorValue;
+
+/// The longest text that is looked for: a token, a URL, a cursor, or a key on the way to them.
+const LONGEST_TEXT: usize = 64 * 1024;
+
+/// How many of the body's own keys an error lists.
+const LISTED_KEYS: usize = 12;
+
+/// Where in a body that lies which is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Targets {
+    records: Vec<String>,
+    field: Option<(Vec<String>, CursorKind)>,
+    next: Option<Vec<String>>,
+}
+
+/// What was found in a body.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Found {
+    /// How many records it has.
+    pub(crate) records: u64,
+    /// The largest value of their incremental field.
+    pub(crate) cursor: Option<CursorValue>,
+    /// The token or the URL of the next page.
+    pub(crate) next: Option<String>,
+}
+
+/// A value without parts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scalar<'a> {
+    Text(&'a str),
+    Number(&'a str),
+    Bool(bool),
+    Null,
+}
+
+/// What is wrong with a body.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ScanError {
+    /// It is not JSON.
+    #[error("is not JSON: {what} at byte {at}")]
+    NotJson {
+        /// What is wrong.
+        what: String,
+        /// Where.
+        at: u64,
+    },
+    /// It ends in the middle of a value.
+    #[error("ends in the middle of a value, at byte {0}")]
+    EndsEarly(u64),
+    /// It does not have what the definition says it has.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// How many of a path's segments lead to a value; `OFF` where they lead elsewhere.
+type Progress = u8;
+const OFF: Progress = Progress::MAX;
+
+/// How far along each of the three paths a value lies.
+#[derive(Clone, Copy, Debug)]
+struct Trail {
+    records: Progress,
+    field: Progress,
+    next: Progress,
+}
+
+impl Trail {
+    const NOWHERE: Self = Self {
+        records: OFF,
+        field: OFF,
+        next: OFF,
+    };
+
+    fn leads_on(self) -> bool {
+        self.records != OFF || self.field != OFF || self.next != OFF
+    }
+}
+
+/// An object or an array that is open.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    is_array: bool,
+    holds_records: bool,
+    trail: Trail,
+}
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expect {
+    Value,
+    ValueOrEnd,
+    KeyOrEnd,
+    Key,
+    Colon,
+    CommaOrEnd,
+    Nothing,
+}
+
+/// What the scanner is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    Between,
+    Text,
+    Escape,
+    Plain,
+}
+
+/// Reads one body, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    targets: &'a Targets,
+    found: Found,
+    has_records: bool,
+    open: Vec<Open>,
+    expect: Expect,
+    within: Within,
+    /// Whether the text that is read is a key.
+    is_key: bool,
+    /// Whether the text or the plain value that is read is kept.
+    keeps: bool,
+    kept: Vec<u8>,
+    /// Where the value that comes next lies.
+    trail: Trail,
+    at: u64,
+    /// Where the plain value that is read began.
+    plain_at: u64,
+    keys: Vec<String>,
+}
+
+impl Targets {
+    pub(crate) fn new(
+        records: &FieldPath,
+        field: Option<(&FieldPath, CursorKind)>,
+        next: Option<&FieldPath>,
+    ) -> Self {
+        let segments =
+            |path: &FieldPath| path.segments().map(ToOwned::to_owned).collect::<Vec<_>>();
+        Self {
+            records: segments(records),
+            field: field.map(|(path, kind)| (segments(path), kind)),
+            next: next.map(segments),
+        }
+    }
+}
+
+/// How far a path is followed by that key from that progress. A key with dots in it, such as `@odata.nextLink`, follows
+/// as many segments as it has.
+fn follow(path: &[String], progress: Progress, key: &str) -> Progress {
+    let Some(rest) = path
+        .get(usize::from(progress)..)
+        .filter(|_| progress != OFF)
+    else {
+        return OFF;
+    };
+    let mut left = key;
+    for (count, segment) in rest.iter().enumerate() {
+        let Some(behind) = left.strip_prefix(segment.as_str()) else {
+            return OFF;
+        };
+        if behind.is_empty() {
+            return progress + count as Progress + 1;
+        }
+        let Some(behind) = behind.strip_prefix('.') else {
+            return OFF;
+        };
+        left = behind;
+    }
+    OFF
+}
+
+fn arrived(path: &[String], progress: Progress) -> bool {
+    progress != OFF && usize::from(progress) == path.len()
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(targets: &'a Targets) -> Self {
+        let next = if targets.next.is_some() { 0 } else { OFF };
+        Self {
+            targets,
+            found: Found::default(),
+            has_records: false,
+            open: Vec::with_capacity(16),
+            expect: Expect::Value,
+            within: Within::Between,
+            is_key: false,
+            keeps: false,
+            kept: Vec::new(),
+            trail: Trail {
+                records: 0,
+                field: OFF,
+                next,
+            },
+            at: 0,
+            plain_at: 0,
+            keys: Vec::new(),
+        }
+    }
+
+    /// Reads on.
+    pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), ScanError> {
+        let start = self.at;
+        let mut at = 0;
+        while at < piece.len() {
+            self.at = start + at as u64;
+            at += match self.within {
+                Within::Text => self.text(&piece[at..])?,
+                Within::Escape => {
+                    self.keep(&piece[at..=at])?;
+                    self.within = Within::Text;
+                    1
+                }
+                Within::Plain => self.plain(&piece[at..])?,
+                Within::Between => self.between(piece[at])?,
+            };
+        }
+        self.at = start + piece.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the body and tells what was found in it. An empty one has no records.
+    pub(crate) fn end(&mut self) -> Result<Found, ScanError> {
+        if self.within == Within::Plain && self.open.is_empty() {
+            self.end_plain()?;
+        }
+        let is_empty =
+            self.expect == Expect::Value && self.open.is_empty() && self.within == Within::Between;
+        if !is_empty && (self.expect != Expect::Nothing || self.within != Within::Between) {
+            return Err(ScanError::EndsEarly(self.at));
+        }
+        if is_empty || self.has_records {
+            return Ok(std::mem::take(&mut self.found));
+        }
+        let path = self.targets.records.join(".");
+        let keys = if self.keys.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("`{}`", self.keys.join("`, `"))
+        };
+        Err(ScanError::Unexpected(format!(
+            "has no `{path}`, where the definition's `records` says the records are; its own fields are {keys}"
+        )))
+    }
+
+    fn not_json(&self, what: impl Into<String>) -> ScanError {
+        ScanError::NotJson {
+            what: what.into(),
+            at: self.at,
+        }
+    }
+
+    fn between(&mut self, byte: u8) -> Result<usize, ScanError> {
+        match (byte, self.expect) {
+            (b' ' | b'\n' | b'\r' | b'\t', _) => {}
+            (b',', Expect::CommaOrEnd) => {
+                let in_array = self.open.last().is_some_and(|open| open.is_array);
+                self.expect = if in_array { Expect::Value } else { Expect::Key };
+            }
+            (b':', Expect::Colon) => self.expect = Expect::Value,
+            (b'"', Expect::Key | Expect::KeyOrEnd) => {
+                let open = self.open.last();
+                self.is_key = true;
+                self.within = Within::Text;
+                self.keeps = open.is_some_and(|open| open.trail.leads_on());
+                self.kept.clear();
+            }
+            (b'}', Expect::KeyOrEnd) => self.close(),
+            (b'}', Expect::CommaOrEnd) if self.open.last().is_some_and(|open| !open.is_array) => {
+                self.close()
+            }
+            (b']', Expect::ValueOrEnd) => self.close(),
+            (b']', Expect::CommaOrEnd) if self.open.last().is_some_and(|open| open.is_array) => {
+                self.close()
+            }
+            (_, Expect::Value | Expect::ValueOrEnd) => return self.begin_value(byte),
+            _ => {
+                let what = format!("{} is not expected", shown(byte));
+                return Err(self.not_json(what));
+            }
+        }
+        Ok(1)
+    }
+
+    fn begin_value(&mut self, byte: u8) -> Result<usize, ScanError> {
+        if let Some(open) = self.open.last()
+            && open.is_array
+        {
+            self.trail = Trail::NOWHERE;
+            if open.holds_records {
+                self.begin_record();
+            }
+        }
+        let is_field = self
+            .targets
+            .field
+            .as_ref()
+            .is_some_and(|(path, _)| arrived(path, self.trail.field));
+        let is_next = self
+            .targets
+            .next
+            .as_ref()
+            .is_some_and(|path| arrived(path, self.trail.next));
+        let is_records = arrived(&self.targets.records, self.trail.records);
+        match byte {
+            b'{' | b'[' => {
+                let is_array = byte == b'[';
+                if is_next {
+                    return Err(self.unexpected_next(if is_array {
+                        "a list"
+                    } else {
+                        "an object"
+                    }));
+                }
+                if is_field {
+                    return Err(self.unexpected_field(if is_array {
+                        "a list"
+                    } else {
+                        "an object"
+                    }));
+                }
+                if is_records {
+                    self.has_records = true;
+                    if !is_array {
+                        self.begin_record();
+                    }
+                }
+                self.open.push(Open {
+                    is_array,
+                    holds_records: is_array && is_records,
+                    trail: self.trail,
+                });
+                self.expect = if is_array {
+                    Expect::ValueOrEnd
+                } else {
+                    Expect::KeyOrEnd
+                };
+                Ok(1)
+            }
+            b'"' => {
+                if is_records {
+                    return Err(self.unexpected_records("text"));
+                }
+                self.is_key = false;
+                self.within = Within::Text;
+                self.keeps = is_field || is_next;
+                self.kept.clear();
+                Ok(1)
+            }
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                if is_records && byte != b'n' {
+                    return Err(self.unexpected_records("a plain value"));
+                }
+                self.has_records |= is_records;
+                self.within = Within::Plain;
+                self.plain_at = self.at;
+                self.keeps = true;
+                self.kept.clear();
+                Ok(0)
+            }
+            _ => {
+                let what = format!("{} begins no value", shown(byte));
+                Err(self.not_json(what))
+            }
+        }
+    }
+
+    fn begin_record(&mut self) {
+        self.found.records += 1;
+        if self.targets.field.is_some() {
+            self.trail.field = 0;
+        }
+    }
+
+    fn close(&mut self) {
+        self.open.pop();
+        self.end_value();
+    }
+
+    fn end_value(&mut self) {
+        self.expect = if self.open.is_empty() {
+            Expect::Nothing
+        } else {
+            Expect::CommaOrEnd
+        };
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
+        if self.keeps {
+            if self.kept.len() + bytes.len() > LONGEST_TEXT {
+                return Err(self.not_json("a text that is needed is longer than 64 KiB"));
+            }
+            self.kept.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, piece: &[u8]) -> Result<usize, ScanError> {
+        let Some(stop) = memchr2(b'"', b'\\', piece) else {
+            self.keep(piece)?;
+            return Ok(piece.len());
+        };
+        if piece[stop] == b'\\' {
+            self.keep(&piece[..=stop])?;
+            self.within = Within::Escape;
+            return Ok(stop + 1);
+        }
+        self.keep(&piece[..stop])?;
+        self.within = Within::Between;
+        if self.is_key {
+            self.end_key()?;
+        } else {
+            self.end_text()?;
+        }
+        Ok(stop + 1)
+    }
+
+    /// The kept text without its escapes.
+    fn kept_text(&self) -> Result<String, ScanError> {
+        let plain = if self.kept.contains(&b'\\') {
+            let quoted = [b"\"", self.kept.as_slice(), b"\""].concat();
+            serde_json::from_slice(&quoted).ok()
+        } else {
+            String::from_utf8(self.kept.clone()).ok()
+        };
+        plain.ok_or_else(|| self.not_json("a text is not valid"))
+    }
+
+    fn end_key(&mut self) -> Result<(), ScanError> {
+        self.expect = Expect::Colon;
+        self.trail = Trail::NOWHERE;
+        if !self.keeps {
+            return Ok(());
+        }
+        let from = self.open.last().map_or(Trail::NOWHERE, |open| open.trail);
+        let escaped;
+        let key = match std::str::from_utf8(&self.kept) {
+            Ok(key) if !key.contains('\\') => key,
+            _ => {
+                escaped = self.kept_text()?;
+                &escaped
+            }
+        };
+        let targets = self.targets;
+        let step = |path: &[String], progress| follow(path, progress, key);
+        self.trail = Trail {
+            records: step(&targets.records, from.records),
+            field: targets
+                .field
+                .as_ref()
+                .map_or(OFF, |(path, _)| step(path, from.field)),
+            next: targets
+                .next
+                .as_ref()
+                .map_or(OFF, |path| step(path, from.next)),
+        };
+        if self.open.len() == 1 && self.keys.len() < LISTED_KEYS && !self.has_records {
+            self.keys.push(key.chars().take(40).collect());
+        }
+        Ok(())
+    }
+
+    fn end_text(&mut self) -> Result<(), ScanError> {
+        if self.keeps {
+            let text = self.kept_text()?;
+            self.take(&Scalar::Text(&text))?;
+        }
+        self.end_value();
+        Ok(())
+    }
+
+    fn plain(&mut self, piece: &[u8]) -> Result<usize, ScanError> {
+        let is_end = |byte: &u8| {
+            matches!(
+                byte,
+                b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"'
+            )
+        };
+        let length = piece.iter().position(is_end).unwrap_or(piece.len());
+        self.keep(&piece[..length])?;
+        if length < piece.len() {
+            self.end_plain()?;
+        }
+        Ok(length)
+    }
+
+    fn end_plain(&mut self) -> Result<(), ScanError> {
+        self.within = Within::Between;
+        let kept = std::mem::take(&mut self.kept);
+        let text = std::str::from_utf8(&kept).unwrap_or_default();
+        let scalar = match text {
+            "null" => Scalar::Null,
+            "true" => Scalar::Bool(true),
+            "false" => Scalar::Bool(false),
+            number if is_number(number.as_bytes()) => Scalar::Number(number),
+            _ => {
+                let start: String = String::from_utf8_lossy(&kept).chars().take(20).collect();
+                return Err(ScanError::NotJson {
+                    what: format!("`{start}` is no value"),
+                    at: self.plain_at,
+                });
+            }
+        };
+        if self.trail.leads_on() {
+            self.take(&scalar)?;
+        }
+        self.kept = kept;
+        self.end_value();
+        Ok(())
+    }
+
+    /// Takes a value without parts, if it is one of those that are looked for.
+    fn take(&mut self, scalar: &Scalar<'_>) -> Result<(), ScanError> {
+        let targets = self.targets;
+        if let Some((path, kind)) = &targets.field
+            && arrived(path, self.trail.field)
+            && *scalar != Scalar::Null
+        {
+            let Some(value) = kind.read(scalar) else {
+                return Err(self.unexpected_field(&describe(scalar)));
+            };
+            if self
+                .found
+                .cursor
+                .as_ref()
+                .is_none_or(|largest| *largest < value)
+            {
+                self.found.cursor = Some(value);
+            }
+        }
+        if targets
+            .next
+            .as_ref()
+            .is_some_and(|path| arrived(path, self.trail.next))
+        {
+            self.found.next = match scalar {
+                Scalar::Text("") | Scalar::Null | Scalar::Bool(false) => None,
+                Scalar::Text(text) | Scalar::Number(text) => Some((*text).to_owned()),
+                Scalar::Bool(true) => return Err(self.unexpected_next("`true`")),
+            };
+        }
+        Ok(())
+    }
+
+    fn unexpected_records(&self, what: &str) -> ScanError {
+        let path = &self.targets.records;
+        let place = if path.is_empty() {
+            "is".to_owned()
+        } else {
+            format!("has at `{}`", path.join("."))
+        };
+        ScanError::Unexpected(format!(
+            "{place} {what}, where the definition's `records` says the records are: a list is expected"
+        ))
+    }
+
+    fn unexpected_field(&self, what: &str) -> ScanError {
+        let (path, kind) = self
+            .targets
+            .field
+            .as_ref()
+            .map_or((String::new(), CursorKind::Text), |(path, kind)| {
+                (path.join("."), *kind)
+            });
+        ScanError::Unexpected(format!(
+            "has a record whose incremental field `{path}` holds {what}, where {} is expected",
+            kind.expectation()
+        ))
+    }
+
+    fn unexpected_next(&self, what: &str) -> ScanError {
+        let path = self
+            .targets
+            .next
+            .as_ref()
+            .map(|path| path.join("."))
+            .unwrap_or_default();
+        ScanError::Unexpected(format!(
+            "has {what} at `{path}`, where the definition's `paginate` says the next page is named: text is expected"
+        ))
+    }
+}
+
+fn describe(scalar: &Scalar<'_>) -> String {
+    match scalar {
+        Scalar::Text(text) => format!("the text `{}`", text.chars().take(40).collect::<String>()),
+        Scalar::Number(text) => format!("the number {text}"),
+        Scalar::Bool(value) => format!("`{value}`"),
+        Scalar::Null => "`null`".to_owned(),
+    }
+}
+
+fn shown(byte: u8) -> String {
+    if byte.is_ascii_graphic() {
+        format!("`{}`", char::from(byte))
+    } else {
+        format!("the byte 0x{byte:02x}")
+    }
+}
+
+/// Whether this is a number as JSON writes it.
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        if count == 0 {
+            return false;
+        }
+        rest = &fraction[count..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = exponent
+            .strip_prefix(b"+")
+            .or_else(|| exponent.strip_prefix(b"-"))
+            .unwrap_or(exponent);
+        let count = digits(exponent);
+        return count > 0 && count == exponent.len();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;
