@@ -120,7 +120,8 @@ def _document(answer: api.Answer) -> dict[str, Any]:
 
 
 def _state(entry: dict[str, Any]) -> str:
-    steps = [_step(name, record) for name, record in entry.get("steps", {}).items()]
+    records = sorted(entry.get("steps", {}).items(), key=lambda named: named[1]["started_at"])
+    steps = [_step(name, record) for name, record in records]
     return ", ".join([f"{entry['run']} {entry['status']}", *steps])
 
 
