@@ -1,0 +1,120 @@
+//! Where an author's things lie: the definitions, and the state of this machine.
+
+use anyhow::Context;
+use millrace_model::definition::parse::Problem;
+use millrace_model::definition::set::DefinitionSet;
+use millrace_store::objects::{Folder, Objects};
+use millrace_store::secrets::{LocalSecrets, Secrets};
+use rand::Rng as _;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name under which a consumer's key for this machine is kept.
+pub const CONSUMERS: &str = "millrace/consumers";
+/// The name under which the owner's credentials of the private PostgreSQL are kept.
+pub const STORE_OWNER: &str = "millrace/store/owner";
+/// The name under which the reader's are.
+pub const STORE_READER: &str = "millrace/store/reader";
+
+/// The three kinds' folders.
+const KINDS: [&str; 3] = ["connection", "pipeline", "endpoint"];
+
+/// A folder of definitions, and the state that belongs to it.
+pub struct Workspace {
+    /// The folder that holds connections/, pipelines/ and endpoints/.
+    pub directory: PathBuf,
+    state: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace of that folder.
+    pub fn new(directory: PathBuf, state: Option<PathBuf>) -> Self {
+        let state = state.unwrap_or_else(|| directory.join(".millrace/local"));
+        Self { directory, state }
+    }
+
+    /// A path in the state's folder, which is made if it is not there.
+    pub fn state(&self, name: &str) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(&self.state)
+            .with_context(|| format!("cannot make the folder {} (choose another with --state)", self.state.display()))?;
+        let folder = self.state.canonicalize()?;
+        Ok(folder.join(name))
+    }
+
+    /// The folder that stands in for the lake's bucket.
+    pub fn lake(&self) -> anyhow::Result<PathBuf> {
+        let lake = self.state("lake")?;
+        std::fs::create_dir_all(&lake).with_context(|| format!("cannot make the folder {}", lake.display()))?;
+        Ok(lake)
+    }
+
+    /// The lake's objects.
+    pub fn objects(&self) -> anyhow::Result<Arc<dyn Objects>> {
+        Ok(Arc::new(Folder::new(self.lake()?)))
+    }
+
+    /// The secrets of this machine: `secrets.yaml` in the definitions' folder (keep it out of version control), and
+    /// `MILLRACE_SECRET_…` of the environment (`MILLRACE_SECRET_MILLRACE_CRM` is the secret `millrace/crm`), which wins.
+    /// `made` are those that this process made itself, by name.
+    pub fn secrets(&self, made: &[(&str, String)]) -> anyhow::Result<Arc<dyn Secrets>> {
+        let mut values: BTreeMap<String, String> =
+            made.iter().map(|(name, value)| (LocalSecrets::variable(name), value.clone())).collect();
+        values.extend(std::env::vars());
+        Ok(Arc::new(LocalSecrets::new(Some(self.directory.join("secrets.yaml")), values)))
+    }
+
+    /// The key by which a consumer on this machine asks; made when it is first asked for, then kept.
+    pub fn consumer_key(&self) -> anyhow::Result<String> {
+        let path = self.state("consumer-key")?;
+        if let Ok(key) = std::fs::read_to_string(&path) {
+            return Ok(key);
+        }
+        let key: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(24).map(char::from).collect();
+        std::fs::write(&path, &key).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(key)
+    }
+
+    /// All definitions, and everything that is wrong with them.
+    pub fn definitions(&self) -> anyhow::Result<(DefinitionSet, Vec<Problem>)> {
+        let files = self.files()?;
+        anyhow::ensure!(
+            !files.is_empty(),
+            "no definitions in {}: `millrace new connection NAME` writes the first one, or name their folder with -C",
+            self.directory.display()
+        );
+        Ok(DefinitionSet::parse(files))
+    }
+
+    /// All definitions, if nothing is wrong with them.
+    pub fn valid_definitions(&self) -> anyhow::Result<DefinitionSet> {
+        let (set, problems) = self.definitions()?;
+        if problems.is_empty() {
+            return Ok(set);
+        }
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        anyhow::bail!("the definitions are not valid:\n  {}", lines.join("\n  "))
+    }
+
+    /// The definitions' files: `pipelines/orders.yaml` and its text.
+    pub fn files(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut files = Vec::new();
+        for kind in KINDS {
+            let folder = self.directory.join(format!("{kind}s"));
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for entry in entries {
+                let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+                let Some(name) = yaml_name(&path) else { continue };
+                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                files.push((format!("{kind}s/{name}"), text));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn yaml_name(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    (name.ends_with(".yaml") && !name.starts_with('.')).then_some(name)
+}

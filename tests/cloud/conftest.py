@@ -1,0 +1,39 @@
+"""One local cloud for all tests of this folder: deployed as `make cloud` deploys, on free ports, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from cloud import Cloud  # noqa: E402  (needs the path above)
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    """A local cloud on which everything is deployed and nothing has run yet; torn down by `terraform destroy`."""
+    with tempfile.TemporaryDirectory(prefix="millrace-cloud-") as folder:
+        cloud = Cloud(Path(folder) / "cloud")
+        try:
+            cloud.up()
+            yield cloud
+            cloud.down()
+        except BaseException:
+            cloud.keep_logs()
+            cloud.command("down", check=False)
+            raise
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Names what was skipped where `make test` looks for it."""
+    if report.skipped and (file := os.environ.get("MILLRACE_SKIPPED")):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        with open(file, "a", encoding="utf-8") as skipped:
+            skipped.write(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}\n")

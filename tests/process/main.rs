@@ -1,0 +1,7 @@
+//! The compiled `millrace` command in one process: the main job, its repetition, its death, and what a newcomer does.
+
+mod correct;
+mod five_minutes;
+mod killed;
+mod refused;
+mod support;
