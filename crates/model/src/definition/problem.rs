@@ -183,7 +183,7 @@ pub(crate) fn nearest<'k>(
 pub(crate) fn nearest_field(written: &str, known: &[&'static str]) -> Option<&'static str> {
     let first_word = |name: &&'static str| name.split('_').next().unwrap_or(name);
     nearest(written, known.iter().copied()).or_else(|| {
-        let word = nearest(written, known.iter().map(|name| first_word(name)))?;
+        let word = nearest(written, known.iter().map(first_word))?;
         known.iter().find(|name| first_word(name) == word).copied()
     })
 }

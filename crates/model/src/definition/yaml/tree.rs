@@ -1,7 +1,7 @@
 //! Events of the YAML parser → tree.
 
 use crate::definition::problem::{Path, Report, Step};
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 use std::collections::HashMap;
 
 /// The largest file, in bytes.
@@ -191,6 +191,8 @@ pub(crate) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
 /// A list or a mapping that is not closed yet.
 struct Open {
     node: Node,
+    /// Whether it stands in braces or brackets.
+    flow: bool,
     anchor: usize,
     /// The key whose value comes next.
     key: Option<(String, u32)>,
@@ -227,16 +229,24 @@ impl Builder<'_, '_> {
             }
             Event::Scalar(text, style, anchor, None) => {
                 let weight = NODE_WEIGHT + text.len();
+                let plain = style == ScalarStyle::Plain;
+                let flow = self.stack.last().is_some_and(|open| open.flow);
+                if plain && let Some(message) = misread(&text, flow) {
+                    let path = self.path();
+                    self.report.at(Some(line), &path, message);
+                }
                 let value = Value::Scalar {
                     text: text.into_owned(),
-                    plain: style == ScalarStyle::Plain,
+                    plain,
                 };
                 self.close(Node { line, value }, anchor, 0, weight)
             }
-            Event::SequenceStart(_, anchor, None) => {
-                self.open(Value::List(Vec::new()), anchor, line)
+            Event::SequenceStart(style, anchor, None) => {
+                self.open(Value::List(Vec::new()), style, anchor, line)
             }
-            Event::MappingStart(_, anchor, None) => self.open(Value::Map(Vec::new()), anchor, line),
+            Event::MappingStart(style, anchor, None) => {
+                self.open(Value::Map(Vec::new()), style, anchor, line)
+            }
             Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
                 Some(open) => self.close(open.node, open.anchor, open.height + 1, open.weight),
                 None => Err("a list or a mapping ends here that did not start".to_owned()),
@@ -261,7 +271,13 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn open(&mut self, value: Value, anchor: usize, line: u32) -> Result<(), String> {
+    fn open(
+        &mut self,
+        value: Value,
+        style: StructureStyle,
+        anchor: usize,
+        line: u32,
+    ) -> Result<(), String> {
         if self
             .stack
             .last()
@@ -274,6 +290,7 @@ impl Builder<'_, '_> {
         }
         self.stack.push(Open {
             node: Node { line, value },
+            flow: style == StructureStyle::Flow,
             anchor,
             key: None,
             height: 0,
@@ -364,6 +381,24 @@ impl Builder<'_, '_> {
             });
         Path(steps.collect())
     }
+}
+
+/// Why Terraform, which reads the definitions as well, would take a plain scalar for something else. What the two would
+/// not agree on is refused, so that a check that passes here says something about what is applied.
+fn misread(text: &str, flow: bool) -> Option<String> {
+    let boolean = match text.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "on" => "true",
+        "n" | "no" | "off" => "false",
+        _ if flow && text.contains('?') => {
+            let message = "Terraform, which reads this file as well, ends a text in braces or brackets at a `?`; put it \
+                           in quotes";
+            return Some(message.to_owned());
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "`{text}` is a text, but Terraform, which reads this file as well, takes it for `{boolean}`; put it in quotes"
+    ))
 }
 
 fn too_deep() -> String {
