@@ -1,0 +1,225 @@
+//! What is published where: the definition and the Delta table, brought together.
+
+use crate::column::{Column, PgType};
+use arrow::datatypes::Schema;
+use millrace_model::definition::Pinned;
+use millrace_model::definition::pipeline::{ColumnType, Table, WriteMode};
+use millrace_model::query::{IndexNeed, Query};
+use millrace_model::{Failure, FailureName, keys};
+use millrace_postgres::sql::{identifier, qualified};
+use sha2::{Digest as _, Sha256};
+
+/// A relation to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The PostgreSQL schema.
+    pub schema: String,
+    /// The PostgreSQL table.
+    pub relation: String,
+    /// The key of the Delta table in the lake.
+    pub source: String,
+    /// What becomes of the rows that are there already.
+    pub write: WriteMode,
+    /// The columns that name a row; empty where none are known to.
+    pub key: Vec<String>,
+    /// What people are told about it.
+    pub comment: String,
+    /// The indexes that endpoints need.
+    pub indexes: Vec<IndexNeed>,
+    json: Vec<String>,
+}
+
+impl Target {
+    /// What the definition that a run pinned says about `schema.table`.
+    pub fn of(pinned: &Pinned, name: &str) -> Result<Self, Failure> {
+        let pipeline = &pinned.pipeline;
+        let bad = |text: String| Failure::new(FailureName::BadDefinition, text);
+        let publish = pipeline.published(name).ok_or_else(|| {
+            bad(format!(
+                "the pipeline `{}` publishes nothing as `{name}`: correct `publish`",
+                pipeline.name
+            ))
+        })?;
+        let (table, is_child) = table_of(&pipeline.tables, &publish.table).ok_or_else(|| {
+            bad(format!(
+                "the pipeline `{}` has no table `{}`: correct `publish`",
+                pipeline.name, publish.table
+            ))
+        })?;
+        let (write, key, json) = match (is_child, table.write) {
+            (false, write) => (write, table.key.clone(), json_columns(table)),
+            // Rows of a child follow their parents, by no key of their own.
+            (true, WriteMode::Append) => (WriteMode::Append, Vec::new(), Vec::new()),
+            (true, _) => (WriteMode::Replace, Vec::new(), Vec::new()),
+        };
+        // Appended rows may well have the same key.
+        let key = if write == WriteMode::Append {
+            Vec::new()
+        } else {
+            key
+        };
+        Ok(Self {
+            schema: publish.schema.clone(),
+            relation: publish.relation.clone(),
+            source: keys::table(&pipeline.name, &publish.table),
+            write,
+            key,
+            comment: format!(
+                "{} (Millrace: table {} of the pipeline {})",
+                pipeline.description, publish.table, pipeline.name
+            ),
+            indexes: needs(pinned, &publish.schema, &publish.relation)?,
+            json,
+        })
+    }
+
+    /// Its name, quoted.
+    pub fn quoted(&self) -> String {
+        qualified(&self.schema, &self.relation)
+    }
+
+    /// Its name, for messages.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.schema, self.relation)
+    }
+
+    /// A name of the same schema that nothing else has, quoted: what is made before it takes the relation's place.
+    pub fn staging(&self) -> String {
+        qualified(
+            &self.schema,
+            &format!("millrace_new_{}", &digest(&[&self.relation])[..16]),
+        )
+    }
+
+    /// The name of its primary key.
+    pub fn primary_key(&self) -> String {
+        format!("millrace_pk_{}", &digest(&[&self.relation])[..16])
+    }
+
+    /// The columns that the Delta table's become.
+    pub fn columns(&self, schema: &Schema) -> Result<Vec<Column>, Failure> {
+        let columns = Column::all(schema, &|name| self.json.iter().any(|json| json == name))?;
+        if let Some(missing) = self
+            .key
+            .iter()
+            .find(|key| columns.iter().all(|column| column.name != **key))
+        {
+            let text = format!(
+                "the table {} has no column `{missing}`, which its `key` names",
+                self.source
+            );
+            return Err(Failure::new(FailureName::BadDefinition, text));
+        }
+        Ok(columns)
+    }
+
+    /// A digest of what a relation is made of: where it differs, the relation is made anew.
+    pub fn layout(&self, columns: &[Column]) -> String {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|column| format!("{} {}", column.name, column.kind))
+            .collect();
+        digest(&[&columns.join(","), &self.key.join(",")])
+    }
+
+    /// The condition under which a row that is there is not the one that comes.
+    pub fn differs(&self, columns: &[Column]) -> Option<String> {
+        let rest: Vec<&Column> = columns
+            .iter()
+            .filter(|column| !self.key.contains(&column.name))
+            .collect();
+        let row = |table: &str| {
+            let values: Vec<String> = rest
+                .iter()
+                .map(|column| {
+                    // JSON cannot be compared, but its text can.
+                    let cast = if column.kind == PgType::Json {
+                        "::text"
+                    } else {
+                        ""
+                    };
+                    format!("{table}.{}{cast}", column.quoted())
+                })
+                .collect();
+            format!("({})", values.join(", "))
+        };
+        (!rest.is_empty())
+            .then(|| format!("{} IS DISTINCT FROM {}", row("present"), row("EXCLUDED")))
+    }
+
+    /// The key's columns, quoted, with commas between.
+    pub fn quoted_key(&self) -> String {
+        self.key
+            .iter()
+            .map(|name| identifier(name))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// The table of that name, or the one whose child has it.
+fn table_of<'a>(tables: &'a [Table], name: &str) -> Option<(&'a Table, bool)> {
+    let own = tables
+        .iter()
+        .find(|table| table.name == name)
+        .map(|table| (table, false));
+    own.or_else(|| {
+        let parents = tables.iter().filter(|table| {
+            name.strip_prefix(table.name.as_str())
+                .is_some_and(|rest| rest.starts_with("__"))
+        });
+        parents
+            .max_by_key(|table| table.name.len())
+            .map(|table| (table, true))
+    })
+}
+
+/// The columns that the definition calls JSON.
+fn json_columns(table: &Table) -> Vec<String> {
+    let json = table
+        .columns
+        .iter()
+        .filter(|(_, column)| column.kind == Some(ColumnType::Json));
+    json.map(|(path, column)| {
+        column
+            .name
+            .clone()
+            .unwrap_or_else(|| path.0.replace('.', "_"))
+    })
+    .collect()
+}
+
+/// What endpoints need of a relation.
+fn needs(pinned: &Pinned, schema: &str, relation: &str) -> Result<Vec<IndexNeed>, Failure> {
+    let mut needs = Vec::new();
+    for route in pinned
+        .endpoints
+        .iter()
+        .flat_map(|endpoint| &endpoint.routes)
+    {
+        let query = Query::parse(&route.query).map_err(|error| {
+            Failure::new(
+                FailureName::BadDefinition,
+                format!("the query of the route {}: {error}", route.path),
+            )
+        })?;
+        let own = query
+            .indexes()
+            .iter()
+            .filter(|need| need.schema == schema && need.relation == relation);
+        needs.extend(own.cloned());
+    }
+    needs.sort();
+    needs.dedup();
+    Ok(needs)
+}
+
+/// A digest of texts, in hexadecimal.
+pub fn digest(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    hex::encode(digest.finalize())
+}
