@@ -70,3 +70,24 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_has_one_name_in_json_and_for_the_state_machine() {
+        for name in [
+            FailureName::RateLimited,
+            FailureName::Transient,
+            FailureName::Conflict,
+            FailureName::Unauthorized,
+            FailureName::BadDefinition,
+            FailureName::BadAnswer,
+            FailureName::BadData,
+            FailureName::Internal,
+        ] {
+            assert_eq!(serde_json::to_value(name).ok(), Some(name.as_str().into()));
+        }
+    }
+}

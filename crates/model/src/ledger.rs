@@ -188,3 +188,53 @@ pub struct RecordedFailure {
     /// Its message.
     pub message: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_s_name_tells_its_pipeline_and_its_time() {
+        let run = RunId::new("earth-quakes", 1_767_225_600, 0x0ab1);
+        assert_eq!(run.as_str(), "earth-quakes-20260101T000000Z-00000ab1");
+        assert_eq!(run.pipeline(), "earth-quakes");
+        assert_eq!(RunId::try_from(run.to_string()).ok(), Some(run));
+    }
+
+    #[test]
+    fn runs_of_a_pipeline_sort_by_time() {
+        let earlier = RunId::new("a", 999_999_999, u32::MAX);
+        assert!(earlier < RunId::new("a", 1_000_000_000, 0));
+    }
+
+    #[test]
+    fn what_is_not_a_run_s_name_is_refused() {
+        for text in [
+            "",
+            "quakes",
+            "-20260101T000000Z-00000ab1",
+            "quakes-20260101T000000Z-00000AB1",
+            "quakes-20260101T000000Z-0000ab1",
+            "quakes-2026-101T000000Z-00000ab1",
+            "quakes-20260101 000000Z-00000ab1",
+            "qua/kes-20260101T000000Z-00000ab1",
+            "../../x-20260101T000000Z-00000ab1",
+            "quäkes-20260101T000000Z-00000ab1",
+        ] {
+            assert!(RunId::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_runs_that_ended_are_final() {
+        let open = [RunStatus::Queued, RunStatus::Running];
+        let ended = [
+            RunStatus::Succeeded,
+            RunStatus::Failed,
+            RunStatus::Cancelled,
+            RunStatus::Skipped,
+        ];
+        assert!(!open.into_iter().any(RunStatus::is_final));
+        assert!(ended.into_iter().all(RunStatus::is_final));
+    }
+}

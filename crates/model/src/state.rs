@@ -72,3 +72,52 @@ impl ResourceState {
             .filter(move |complete| complete.sequence > sequence)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(second: i64) -> RunId {
+        RunId::new("orders", second, 0)
+    }
+
+    #[test]
+    fn a_run_that_is_noted_twice_counts_once() {
+        let mut state = ResourceState::default();
+        assert!(state.complete(&run(1), 1, 10, Some(CursorValue::Number(5))));
+        assert!(!state.complete(&run(1), 1, 10, Some(CursorValue::Number(9))));
+        assert_eq!((state.sequence, state.runs.len()), (1, 1));
+        assert_eq!(state.cursor, Some(CursorValue::Number(5)));
+    }
+
+    #[test]
+    fn the_cursor_never_goes_back() {
+        let mut state = ResourceState::default();
+        for (second, cursor) in [(1, Some(7)), (2, Some(3)), (3, None), (4, Some(8))] {
+            state.complete(&run(second), 1, 1, cursor.map(CursorValue::Timestamp));
+            assert!(state.cursor >= Some(CursorValue::Timestamp(7)));
+        }
+        assert_eq!(state.cursor, Some(CursorValue::Timestamp(8)));
+    }
+
+    #[test]
+    fn what_a_table_still_has_to_take_is_what_came_behind_it() {
+        let mut state = ResourceState::default();
+        for second in 1..=4 {
+            state.complete(&run(second), 1, 1, None);
+        }
+        let sequences: Vec<u64> = state.since(2).map(|complete| complete.sequence).collect();
+        assert_eq!(sequences, [3, 4]);
+    }
+
+    #[test]
+    fn of_very_old_runs_only_the_numbers_go_on() {
+        let mut state = ResourceState::default();
+        for second in 0..=KEPT_RUNS as i64 {
+            state.complete(&run(second), 1, 1, None);
+        }
+        assert_eq!(state.runs.len(), KEPT_RUNS);
+        assert_eq!(state.runs[0].sequence, 2);
+        assert_eq!(state.sequence, KEPT_RUNS as u64 + 1);
+    }
+}
