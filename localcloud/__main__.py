@@ -10,7 +10,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from localcloud import api, aws, deployment, logs, main_job, packages, processes, progress, source, store
+from localcloud import (
+    api,
+    aws,
+    deployment,
+    environment,
+    invocation,
+    logs,
+    main_job,
+    packages,
+    processes,
+    progress,
+    source,
+    store,
+)
 from localcloud.instance import ROOT, Instance
 from localcloud.progress import Failed, step
 
@@ -66,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     down = add("down", _down, "ends everything and removes its files", True)
     down.add_argument("--destroy", action="store_true", help="terraform destroy first, and fail if anything is left")
     add("status", _status, "says what runs and where")
-    invoke = add("invoke", _invoke, "invokes a function with an event and prints its answer")
+    invoke = add("invoke", _invoke, "invokes a function, or runs the task, with an event and prints its answer")
     invoke.add_argument("function")
     invoke.add_argument("event", type=Path, help="a JSON file")
     log = add("logs", logs.show, "prints a function's log, or the task's")
@@ -145,31 +158,11 @@ def _status(instance: Instance, _: argparse.Namespace) -> None:
 
 
 def _invoke(instance: Instance, arguments: argparse.Namespace) -> None:
-    function = instance.facts.get("functions", {}).get(arguments.function, arguments.function)
-    try:
-        event = json.loads(arguments.event.read_text())
-    except (OSError, ValueError) as error:
-        raise Failed(f"{arguments.event} can't be read as JSON: {error}") from None
-    client = aws.client(instance, "lambda")
-    try:
-        answer = client.invoke(FunctionName=function, Payload=json.dumps(event))
-    except client.exceptions.ResourceNotFoundException:
-        there = ", ".join(instance.facts.get("functions", {})) or "none: run `make cloud`"
-        raise Failed(f"there is no function {arguments.function}; there are {there}") from None
-    print(json.dumps(json.load(answer["Payload"]), indent=2))
-    if "FunctionError" in answer:
-        raise Failed(f"{arguments.function} failed: see `scripts/cloud logs {arguments.function}`")
+    print(json.dumps(invocation.invoke(instance, arguments.function, arguments.event), indent=2))
 
 
 def _env(instance: Instance, _: argparse.Namespace) -> None:
-    values = {**instance.aws_environment(), "MILLRACE_CLOUD_DIR": str(instance.directory)}
-    if "keys" in instance.facts:
-        values["MILLRACE_CLOUD_API"] = api.base_url(instance)
-        values["MILLRACE_CLOUD_OPERATOR_KEY"] = instance.facts["keys"]["operator"]
-        values["MILLRACE_CLOUD_CONSUMER_KEY"] = instance.facts["keys"]["consumer"]
-        values["MILLRACE_CLOUD_SOURCE"] = instance.facts["source"]
-        values["MILLRACE_CLOUD_LAKE"] = instance.facts["lake"]
-    for name, value in values.items():
+    for name, value in environment.variables(instance).items():
         print(f"export {name}={shlex.quote(value)}")
 
 

@@ -25,7 +25,7 @@ class Answer:
 def base_url(instance: Instance) -> str:
     """Where the API's stage stands; on AWS this is the output `api_url`."""
     try:
-        return f"{instance.url}/_aws/execute-api/{instance.facts['rest_api_id']}/{instance.facts['stage']}"
+        return f"{instance.url.replace('127.0.0.1', 'localhost')}/{instance.facts['stage']}"
     except KeyError:
         raise Failed("infra/ has not been applied to this local cloud: run `make cloud`") from None
 

@@ -137,3 +137,5 @@ def _finish(instance: Instance, run: str) -> None:
     if entry["status"] != "succeeded":
         failure = json.dumps(entry.get("failure"))
         raise Failed(f"{run} {entry['status']}: {failure}\nThe functions' logs say more: scripts/cloud logs ingest.")
+    instance.facts.update(run=run, definition=entry["definition"])
+    instance.save()

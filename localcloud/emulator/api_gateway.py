@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
+from ministack import app
 from ministack.core.arn import execute_api_arn
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1 as gateway
@@ -200,3 +201,21 @@ def leave_out_empty_settings() -> None:
 
     for name in ("_get_stage", "_create_stage", "_update_stage"):
         setattr(gateway, name, without_empty(getattr(gateway, name)))
+
+
+@patch("api_gateway.localhost")
+def serve_at_localhost() -> None:
+    """Not a defect: an API's own domain, under which its paths begin with the stage, does not resolve in every program
+    on a laptop, and below the emulator's other paths no link holds that the API gives of itself. So what is asked of
+    `localhost`, and not of 127.0.0.1 as AWS's own endpoints are, goes to the newest API with a stage of that name."""
+    parse = app._parse_execute_api_url
+
+    def parse_with_localhost(host: str, path: str) -> tuple[str, str, str] | None:
+        if host.split(":")[0] == "localhost":
+            stage, _, rest = path.lstrip("/").partition("/")
+            having = [api for (_, _, api), stages in gateway._stages_v1.all_items() if stage in stages]
+            if having:
+                return having[-1], stage, f"/{rest}"
+        return parse(host, path)
+
+    app._parse_execute_api_url = parse_with_localhost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -143,6 +144,19 @@ class ApiGateway(EmulatorTest):
             return _get(self._deploy_by_hand(cloud, function))[0]
 
         self.observe(status, defect=200, mended=500)
+
+    def test_an_api_stands_at_localhost_as_it_stands_at_its_own_domain(self) -> None:
+        def path(cloud: Cloud) -> str | None:
+            function = cloud.create_function(self.name)
+            cloud.script(self.name, 'answer {"statusCode": 200, "body": "{}"}')
+            self._deploy_by_hand(cloud, function)
+            port = cloud.instance.url.rsplit(":", 1)[1]
+            with contextlib.suppress(ValueError):  # as it comes, this is a missing bucket, told in XML
+                _get(f"http://localhost:{port}/v1/x")
+            asked = cloud.asked(self.name)
+            return asked[0]["event"]["requestContext"]["path"] if asked else None
+
+        self.observe(path, defect=None, mended="/v1/x")
 
     def test_a_slow_function_is_a_504(self) -> None:
         def status(cloud: Cloud) -> int:
