@@ -253,13 +253,12 @@ impl Catalogue {
 
     /// The report of that id, if there is one.
     pub(crate) fn find(&self, id: &str) -> Option<u32> {
-        let (base, cycle) = match self.by_id.get(id) {
-            Some(base) => (*base, 0),
-            None => {
-                let (id, cycle) = id.rsplit_once('x')?;
-                let cycle: usize = cycle.parse().ok().filter(|cycle| *cycle > 0)?;
-                (*self.by_id.get(id)?, cycle)
-            }
+        let (base, cycle) = if let Some(base) = self.by_id.get(id) {
+            (*base, 0)
+        } else {
+            let (id, cycle) = id.rsplit_once('x')?;
+            let cycle: usize = cycle.parse().ok().filter(|cycle| *cycle > 0)?;
+            (*self.by_id.get(id)?, cycle)
         };
         let number = u32::try_from(cycle.checked_mul(self.templates.len())? + base).ok()?;
         (number < self.records()).then_some(number)

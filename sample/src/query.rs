@@ -130,7 +130,7 @@ impl Query {
                         _ => Order::Time,
                     };
                 }
-                "format" => query.format = one_of(name, value, &FORMATS)?.to_owned(),
+                "format" => one_of(name, value, &FORMATS)?.clone_into(&mut query.format),
                 "nodata" => {
                     query.no_data = if one_of(name, value, &["204", "404"])? == "404" {
                         404

@@ -314,7 +314,7 @@ fn decide(
 }
 
 fn is_due(every: Option<u64>, ticket: Ticket) -> bool {
-    every.is_some_and(|n| n > 0 && ticket.number % n == 0)
+    every.is_some_and(|n| n > 0 && ticket.number.is_multiple_of(n))
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {

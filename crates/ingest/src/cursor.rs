@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Epoch numbers below this are seconds, those from it on milliseconds: as seconds it is the year 5138, as milliseconds
 /// March 1973.
-const LEAST_MILLISECONDS: i64 = 100_000_000_000;
+const LEAST_MILLISECONDS: u64 = 100_000_000_000;
 
 /// The kinds of values by which records are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,12 @@ impl CursorKind {
         match (self, scalar) {
             (Self::Timestamp, Scalar::Text(text)) => timestamp(text).map(CursorValue::Timestamp),
             (Self::Timestamp, Scalar::Number(text)) => epoch(text).map(CursorValue::Timestamp),
-            (Self::Number, Scalar::Text(text)) => whole(text).map(CursorValue::Number),
-            (Self::Number, Scalar::Number(text)) => whole(text).map(CursorValue::Number),
-            (Self::Text, Scalar::Text(text)) => Some(CursorValue::Text((*text).to_owned())),
-            (Self::Text, Scalar::Number(text)) => Some(CursorValue::Text((*text).to_owned())),
+            (Self::Number, Scalar::Text(text) | Scalar::Number(text)) => {
+                whole(text).map(CursorValue::Number)
+            }
+            (Self::Text, Scalar::Text(text) | Scalar::Number(text)) => {
+                Some(CursorValue::Text((*text).to_owned()))
+            }
             (_, Scalar::Bool(_) | Scalar::Null) => None,
         }
     }
@@ -72,17 +74,16 @@ fn timestamp(text: &str) -> Option<i64> {
 }
 
 fn epoch(text: &str) -> Option<i64> {
-    let (whole, fraction) = match text.parse::<i64>() {
-        Ok(whole) => (whole, 0.0),
-        Err(_) => {
-            let number: f64 = text
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite())?;
-            (number.trunc() as i64, number.fract())
-        }
+    let (whole, fraction) = if let Ok(whole) = text.parse::<i64>() {
+        (whole, 0.0)
+    } else {
+        let number: f64 = text
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())?;
+        (number.trunc() as i64, number.fract())
     };
-    if whole.abs() < LEAST_MILLISECONDS {
+    if whole.unsigned_abs() < LEAST_MILLISECONDS {
         Some(whole * 1_000 + (fraction * 1_000.0).round() as i64)
     } else {
         Some(whole)
@@ -141,6 +142,7 @@ mod tests {
             (Scalar::Number("1517966996.303"), MOMENT),
             (Scalar::Number("1.517966996303e12"), MOMENT),
             (Scalar::Number("-86400"), -86_400_000),
+            (Scalar::Number("-9223372036854775808"), i64::MIN),
             (Scalar::Text("2018-02-07T01:29:56.303Z"), MOMENT),
             (Scalar::Text("2018-02-06T17:29:56.303-08:00"), MOMENT),
             (Scalar::Text("2018-02-07 01:29:56.303"), MOMENT),
@@ -186,7 +188,7 @@ mod tests {
             field: FieldPath("updated".to_owned()),
             param: "since".to_owned(),
             start: CursorValue::Timestamp(5),
-            lookback: Duration::from_secs(3_600),
+            lookback: Duration::from_hours(1),
             send: TimestampForm::Iso,
         };
         assert_eq!(

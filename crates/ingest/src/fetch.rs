@@ -174,7 +174,7 @@ impl<'a> Source<'a> {
             match piece {
                 Ok(piece) => {
                     if let Err(untaken) = body.write(&piece) {
-                        return self.untaken(wanted, &about, untaken);
+                        return self.untaken(wanted, &about, &untaken);
                     }
                 }
                 Err(error) => {
@@ -190,7 +190,7 @@ impl<'a> Source<'a> {
         }
         let ended = match body.end() {
             Ok(ended) => ended,
-            Err(untaken) => return self.untaken(wanted, &about, untaken),
+            Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
         let next = paginate::next(
             &self.resource.paginate,
@@ -221,7 +221,7 @@ impl<'a> Source<'a> {
         &self,
         wanted: &Wanted<'_>,
         about: &About,
-        untaken: Untaken,
+        untaken: &Untaken,
     ) -> Result<Outcome, Failure> {
         match untaken {
             Untaken::Scan(ScanError::EndsEarly(_)) => {
@@ -241,7 +241,7 @@ impl<'a> Source<'a> {
                     excerpt: String::new(),
                 }))
             }
-            Untaken::Compression(_) => Err(internal(wanted, &untaken)),
+            Untaken::Compression(_) => Err(internal(wanted, untaken)),
         }
     }
 

@@ -34,9 +34,9 @@ impl Default for Limits {
             segment_age: Duration::from_secs(10),
             backoff_first: Duration::from_millis(500),
             backoff_most: Duration::from_secs(30),
-            retry_for: Duration::from_secs(120),
+            retry_for: Duration::from_mins(2),
             retries: 20,
-            longest_wait: Duration::from_secs(60),
+            longest_wait: Duration::from_mins(1),
             reserve: Duration::from_secs(2),
         }
     }

@@ -265,20 +265,13 @@ impl<'a> Scanner<'a> {
             }
             (b':', Expect::Colon) => self.expect = Expect::Value,
             (b'"', Expect::Key | Expect::KeyOrEnd) => {
-                let open = self.open.last();
                 self.is_key = true;
                 self.within = Within::Text;
-                self.keeps = open.is_some_and(|open| open.trail.leads_on());
+                self.keeps = self.open.last().is_some_and(|open| open.trail.leads_on());
                 self.kept.clear();
             }
-            (b'}', Expect::KeyOrEnd) => self.close(),
-            (b'}', Expect::CommaOrEnd) if self.open.last().is_some_and(|open| !open.is_array) => {
-                self.close()
-            }
-            (b']', Expect::ValueOrEnd) => self.close(),
-            (b']', Expect::CommaOrEnd) if self.open.last().is_some_and(|open| open.is_array) => {
-                self.close()
-            }
+            (b'}', Expect::KeyOrEnd) | (b']', Expect::ValueOrEnd) => self.close(),
+            (b'}' | b']', Expect::CommaOrEnd) if self.closes(byte) => self.close(),
             (_, Expect::Value | Expect::ValueOrEnd) => return self.begin_value(byte),
             _ => {
                 let what = format!("{} is not expected", shown(byte));
@@ -376,6 +369,13 @@ impl<'a> Scanner<'a> {
         if self.targets.field.is_some() {
             self.trail.field = 0;
         }
+    }
+
+    /// Whether that byte closes what is open.
+    fn closes(&self, byte: u8) -> bool {
+        self.open
+            .last()
+            .is_some_and(|open| open.is_array == (byte == b']'))
     }
 
     fn close(&mut self) {

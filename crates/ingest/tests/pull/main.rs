@@ -1,8 +1,14 @@
 //! Pulls from the sample source, and from sources that are worse, into a folder.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it does not expect should panic"
+)]
+
 mod endless;
 mod incremental;
 mod pages;
 mod resume;
+mod speed;
 mod support;
 mod trouble;

@@ -81,9 +81,8 @@ impl Mortal {
             });
         match left {
             Err(_) => Err(Error::new(ErrorKind::Transient, key)),
-            Ok(1) if self.carries_out_the_last => Ok(false),
-            Ok(1) => Err(Error::new(ErrorKind::Transient, key)),
-            Ok(_) => Ok(true),
+            Ok(1) if !self.carries_out_the_last => Err(Error::new(ErrorKind::Transient, key)),
+            Ok(left) => Ok(left > 1),
         }
     }
 
@@ -322,11 +321,8 @@ impl World {
         let mut text = String::new();
         for entry in self.objects.list("", None, 10_000).await.unwrap() {
             let object = self.objects.get(&entry.key).await.unwrap().unwrap();
-            text += &format!(
-                "{}\n{}\n",
-                entry.key,
-                String::from_utf8_lossy(&object.bytes)
-            );
+            text.push_str(&entry.key);
+            text.push_str(&String::from_utf8_lossy(&object.bytes));
         }
         text
     }

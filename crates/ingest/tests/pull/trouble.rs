@@ -97,7 +97,7 @@ async fn a_long_wait_is_left_to_the_conductor_behind_a_checkpoint() {
         .ingest()
         .run(
             &input,
-            Deadline::after(Duration::from_secs(600)),
+            Deadline::after(Duration::from_mins(10)),
             &Unobserved,
         )
         .await
