@@ -29,7 +29,7 @@ impl Control {
         let response = match self.route(request).await {
             Ok(response) => response,
             Err(problem) => {
-                tracing::warn!(%method, path, problem = ?problem, "a request was not granted");
+                tracing::warn!(%method, path, detail = problem.detail(), "a request was not granted");
                 problem.into_response()
             }
         };

@@ -2,6 +2,7 @@
 //! compare-and-swap, so that of two starts at once one goes first.
 
 use crate::Control;
+use crate::run::readable;
 use millrace_model::definition::pipeline::Concurrency;
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus};
 use millrace_model::{Failure, keys};
@@ -112,10 +113,9 @@ impl Control {
         while let Some(run) = ended.pop() {
             for next in self.leave_gate(&run).await?.active {
                 let is_over = match self.ledger.get(&next).await? {
-                    Some(entry) if entry.status == RunStatus::Queued => {
-                        self.launch(entry).await?.status.is_final()
-                    }
-                    _ => false,
+                    Some(entry) if entry.status == RunStatus::Running => false,
+                    Some(entry) => self.launch(entry).await?.status.is_final(),
+                    None => true,
                 };
                 if is_over {
                     ended.push(next);
@@ -194,7 +194,7 @@ impl Control {
         let (status, failure) = match status {
             ExecutionStatus::Running => return Ok(false),
             ExecutionStatus::Succeeded => (RunStatus::Succeeded, None),
-            ExecutionStatus::Failed(failure) => (RunStatus::Failed, Some(failure)),
+            ExecutionStatus::Failed(failure) => (RunStatus::Failed, Some(readable(failure))),
             ExecutionStatus::Stopped => (
                 RunStatus::Cancelled,
                 because("Cancelled", "its execution was stopped"),

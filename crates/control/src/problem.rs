@@ -68,6 +68,11 @@ impl Problem {
         }
     }
 
+    /// What it says.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The answer that says so.
     pub(crate) fn into_response(self) -> Response<Bytes> {
         let body = serde_json::to_vec(&self).unwrap_or_default();

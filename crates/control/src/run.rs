@@ -125,7 +125,7 @@ impl Control {
 }
 
 /// A failure as a person reads it: Step Functions gives what a Lambda said as JSON.
-fn readable(failure: RecordedFailure) -> RecordedFailure {
+pub(crate) fn readable(failure: RecordedFailure) -> RecordedFailure {
     let cause: Option<Value> = serde_json::from_str(&failure.message).ok();
     let message = cause
         .as_ref()

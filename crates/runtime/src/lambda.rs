@@ -8,6 +8,7 @@ use millrace_model::step::{Deadline, Observer, StepInput, StepKind, StepOutput, 
 use millrace_model::{Failure, FailureName};
 use millrace_store::ledger::Ledger;
 use serde_json::Value;
+use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime};
 
 pub use lambda_runtime::Error;
@@ -23,7 +24,7 @@ pub async fn run_step(
 ) -> Result<(), Error> {
     run(async |event, deadline| {
         let input: StepInput = parse(event)?;
-        let work = step(&input, deadline, &Unobserved);
+        let work = Box::pin(step(&input, deadline, &Unobserved));
         render(&recorded(ledger, kind, &input, "lambda", work).await?)
     })
     .await
@@ -67,8 +68,14 @@ async fn run(handle: impl AsyncFn(Value, Deadline) -> Result<Value, Failure>) ->
 }
 
 /// A failure as Lambda reports it: by its name, which the state machine retries by.
-#[derive(Debug)]
 struct Named(Failure);
+
+// The Lambda runtime logs it so.
+impl fmt::Debug for Named {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, formatter)
+    }
+}
 
 impl From<Named> for Diagnostic {
     fn from(Named(failure): Named) -> Self {

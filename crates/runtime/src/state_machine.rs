@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use aws_sdk_sfn::Client;
-use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::ExecutionStatus as Status;
 use millrace_model::ledger::{RecordedFailure, Run, RunId};
 use millrace_model::{Failure, FailureName};
+use millrace_store::aws::explain;
 use millrace_store::conductor::{Conductor, ExecutionStatus};
 use serde_json::json;
 
@@ -118,7 +119,7 @@ where
         ),
         _ => (FailureName::Transient, ""),
     };
-    let error = DisplayErrorContext(error);
+    let error = explain(error);
     Failure::new(
         name,
         format!("the execution of run {run} could not be {done}: {error}{advice}"),

@@ -18,7 +18,7 @@ pub(crate) async fn recorded(
         step = kind.as_str(),
         run = %input.run,
         pipeline = input.pipeline,
-        name = input.name,
+        item = input.name,
         invocation = input.invocation,
     );
     let work = async {
@@ -42,7 +42,7 @@ pub(crate) async fn recorded(
             tracing::info!(next = ?output.next, counts = ?output.counts, "the step came back");
         }
         Err(failure) => {
-            tracing::error!(name = %failure.name, message = failure.message, "the step failed");
+            tracing::error!(%failure, "the step failed");
         }
     }
     outcome

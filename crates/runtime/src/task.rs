@@ -4,9 +4,10 @@ use crate::environment::TaskStep;
 use crate::step::recorded;
 use async_trait::async_trait;
 use aws_sdk_sfn::Client;
-use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use millrace_model::step::{Observer, StepInput, StepKind, StepOutput, Unobserved};
 use millrace_model::{Failure, FailureName};
+use millrace_store::aws::explain;
 use millrace_store::ledger::Ledger;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,7 +54,10 @@ pub async fn run(
         step.step,
         &step.input,
         "task",
-        unless_stopped(work(step.step, &step.input, &Unobserved), told_to_stop()),
+        unless_stopped(
+            Box::pin(work(step.step, &step.input, &Unobserved)),
+            told_to_stop(),
+        ),
     );
     tokio::select! {
         abandoned = heartbeats(waiting) => Err(abandoned),
@@ -158,7 +162,7 @@ where
 {
     match error.code() {
         Some("TaskTimedOut" | "TaskDoesNotExist" | "InvalidToken") => ReportError::Abandoned,
-        _ => ReportError::Unreachable(DisplayErrorContext(error).to_string()),
+        _ => ReportError::Unreachable(explain(error)),
     }
 }
 

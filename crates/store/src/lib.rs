@@ -2,6 +2,8 @@
 //! implementations, one for AWS (behind the feature `aws`) and one for a laptop. On top of them stand the documents that
 //! several crates share: the definitions and the run ledger.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod conductor;
 pub mod definitions;
 pub mod json;

@@ -216,3 +216,30 @@ async fn a_cancellation_that_nobody_repeats_does_not_hold_the_next_run() {
     assert_eq!(second.status, Running);
     assert_eq!(ground.executions.running(), [second.run]);
 }
+
+#[tokio::test]
+async fn a_waiting_run_whose_cancellation_nobody_repeats_does_not_hold_those_behind_it() {
+    let ground = Ground::new(&PIPELINE.replace("forbid", "queue")).await;
+    let mut runs = Vec::new();
+    for minute in 0..3 {
+        runs.push(
+            ground
+                .control()
+                .scheduled(&scheduled(minute))
+                .await
+                .unwrap()
+                .run,
+        );
+    }
+    let cancel = request("POST", &format!("/runs/{}/cancel", runs[1]), &[]);
+    ground
+        .control_over(Dying::after(&ground, 1, true))
+        .http(cancel)
+        .await;
+
+    ground.succeed(&runs[0]).await;
+
+    assert_eq!(ground.statuses().await, [Running, Cancelled, Succeeded]);
+    assert_eq!(ground.executions.running(), std::slice::from_ref(&runs[2]));
+    assert_eq!(ground.gate().await.active, std::slice::from_ref(&runs[2]));
+}

@@ -313,7 +313,9 @@ fn from_io(key: &str, cause: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
     use crate::objects::conformance;
+    use std::process::{Command, Stdio};
 
     #[tokio::test]
     async fn conforms() {
@@ -363,5 +365,44 @@ mod tests {
             assert_eq!(refused.kind, ErrorKind::InvalidKey, "{key}");
         }
         assert!(!place.path().join("out").exists());
+    }
+
+    /// Where the processes that `survives_kills` starts, which are this test again, write until they are killed.
+    const PLACE: &str = "FOLDER_OF_A_KILLED_WRITER";
+
+    async fn add_until_killed(folder: &Folder) {
+        loop {
+            let add = |count: Option<u64>| Ok::<_, Error>(Some(count.unwrap_or(0) + 1));
+            json::update(folder, "count.json", add).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn survives_kills() {
+        if let Some(place) = std::env::var_os(PLACE) {
+            add_until_killed(&Folder::new(place)).await;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path());
+        let mut before = 0;
+        for round in 0..10 {
+            let start = || {
+                let mut process = Command::new(std::env::current_exe().unwrap());
+                process.args(["survives_kills", "--test-threads=1"]);
+                process.env(PLACE, place.path()).stdout(Stdio::null());
+                process.spawn().unwrap()
+            };
+            let mut processes = [start(), start()];
+            // The first kill comes once both had time to start, the others anywhere.
+            tokio::time::sleep(Duration::from_millis(150 + 7 * round)).await;
+            for process in &mut processes {
+                process.kill().unwrap();
+                process.wait().unwrap();
+            }
+            let count: u64 = json::get(&folder, "count.json").await.unwrap().unwrap();
+            assert!(count > before, "round {round}: {before} became {count}");
+            before = count;
+        }
+        assert_eq!(folder.list("", None, 10).await.unwrap().len(), 1);
     }
 }

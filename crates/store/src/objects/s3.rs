@@ -1,9 +1,10 @@
 //! Objects in a bucket of S3.
 
 use super::{Entry, Error, ErrorKind, Object, Objects, Version, check_key};
+use crate::aws::explain;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -188,15 +189,15 @@ where
         .raw_response()
         .map_or(0, |response| response.status().as_u16());
     let kind = match status {
+        // A body that came too slowly is a 400 as well.
+        400 if error.code() == Some("RequestTimeout") => ErrorKind::Transient,
         404 => ErrorKind::NotFound,
         412 => ErrorKind::Changed,
         416 => ErrorKind::Malformed,
-        400 | 401 | 403 => ErrorKind::Denied,
+        301 | 400 | 401 | 403 => ErrorKind::Denied,
         // Without a status it never arrived, unless it was never sent for want of credentials.
         0 if matches!(error, SdkError::ConstructionFailure(_)) => ErrorKind::Denied,
         _ => ErrorKind::Transient,
     };
-    // The chain of causes, since the SDK's own text is `service error` and no more.
-    let reason = DisplayErrorContext(error).to_string();
-    Error::because(kind, key, reason)
+    Error::because(kind, key, explain(error))
 }

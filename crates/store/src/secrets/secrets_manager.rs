@@ -1,9 +1,10 @@
 //! Secrets from AWS Secrets Manager.
 
 use super::{Secret, SecretError, SecretErrorKind, Secrets};
+use crate::aws::explain;
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -65,7 +66,7 @@ impl Secrets for SecretsManager {
             ),
             _ => refuse(
                 SecretErrorKind::Transient,
-                format!("could not be read: {}", DisplayErrorContext(&error)),
+                format!("could not be read: {}", explain(&error)),
             ),
         })?;
         let Some(text) = output.secret_string() else {
