@@ -269,3 +269,31 @@ async fn a_long_log_is_folded_into_a_checkpoint() {
     assert_eq!(table.sequence().await.expect("a sequence"), 25);
     assert_eq!(table.rows(), Some(27));
 }
+
+/// The same over S3: `MILLRACE_TEST_BUCKET` names a bucket, the SDK's variables how it is reached.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a bucket in MILLRACE_TEST_BUCKET"]
+async fn a_bucket_holds_tables_as_a_folder_does() {
+    let bucket = std::env::var("MILLRACE_TEST_BUCKET").expect("MILLRACE_TEST_BUCKET");
+    let lake = Lake::at(&format!("s3://{bucket}")).expect("a lake");
+    assert!(lake.table(KEY).await.expect("asked").is_none());
+    let table = orders(&lake).await;
+    let batch = rows(&schema(&["city"]), &[(4, "dan")]);
+    let (one, other) = (
+        change(&lake, WriteKind::Append, &batch, 2).await,
+        change(&lake, WriteKind::Append, &batch, 2).await,
+    );
+    table.commit(one).await.expect("committed");
+    let unnamed: Vec<String> = other.added.iter().map(|file| file.path.clone()).collect();
+    let error = table.commit(other).await.expect_err("too late");
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+    lake.discard(KEY, &unnamed).await;
+    let table = lake.table(KEY).await.expect("opened").expect("there");
+    assert_eq!((table.version(), table.rows()), (1, Some(4)));
+    assert_eq!(content(&table).await.len(), 4);
+    assert_eq!(lake.tables("tables/shop/").await.expect("listed"), [KEY]);
+
+    let elsewhere = Lake::at("s3://a-bucket-that-nobody-has").expect("a lake");
+    let error = elsewhere.table(KEY).await.expect_err("no bucket");
+    assert_ne!(error.kind, ErrorKind::Malformed, "{error}");
+}

@@ -6,4 +6,5 @@ mod harness;
 mod model;
 mod modes;
 mod nesting;
+mod throughput;
 mod types;
