@@ -16,6 +16,7 @@ mod retry;
 mod scan;
 mod segment;
 mod tally;
+mod targets;
 mod throttle;
 
 pub use limits::Limits;

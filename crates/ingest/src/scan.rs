@@ -3,23 +3,18 @@
 //! text that is looked for, so a body's size does not matter.
 
 use crate::cursor::CursorKind;
+use crate::targets::{Targets, Trail};
 use memchr::memchr2;
-use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::CursorValue;
 
 /// The longest text that is looked for: a token, a URL, a cursor, or a key on the way to them.
 const LONGEST_TEXT: usize = 64 * 1024;
 
+/// What some sources begin a body with.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
 /// How many of the body's own keys an error lists.
 const LISTED_KEYS: usize = 12;
-
-/// Where in a body that lies which is looked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Targets {
-    records: Vec<String>,
-    field: Option<(Vec<String>, CursorKind)>,
-    next: Option<Vec<String>>,
-}
 
 /// What was found in a body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,30 +53,6 @@ pub(crate) enum ScanError {
     /// It does not have what the definition says it has.
     #[error("{0}")]
     Unexpected(String),
-}
-
-/// How many of a path's segments lead to a value; `OFF` where they lead elsewhere.
-type Progress = u8;
-const OFF: Progress = Progress::MAX;
-
-/// How far along each of the three paths a value lies.
-#[derive(Clone, Copy, Debug)]
-struct Trail {
-    records: Progress,
-    field: Progress,
-    next: Progress,
-}
-
-impl Trail {
-    const NOWHERE: Self = Self {
-        records: OFF,
-        field: OFF,
-        next: OFF,
-    };
-
-    fn leads_on(self) -> bool {
-        self.records != OFF || self.field != OFF || self.next != OFF
-    }
 }
 
 /// An object or an array that is open.
@@ -135,54 +106,8 @@ pub(crate) struct Scanner<'a> {
     keys: Vec<String>,
 }
 
-impl Targets {
-    pub(crate) fn new(
-        records: &FieldPath,
-        field: Option<(&FieldPath, CursorKind)>,
-        next: Option<&FieldPath>,
-    ) -> Self {
-        let segments =
-            |path: &FieldPath| path.segments().map(ToOwned::to_owned).collect::<Vec<_>>();
-        Self {
-            records: segments(records),
-            field: field.map(|(path, kind)| (segments(path), kind)),
-            next: next.map(segments),
-        }
-    }
-}
-
-/// How far a path is followed by that key from that progress. A key with dots in it, such as `@odata.nextLink`, follows
-/// as many segments as it has.
-fn follow(path: &[String], progress: Progress, key: &str) -> Progress {
-    let Some(rest) = path
-        .get(usize::from(progress)..)
-        .filter(|_| progress != OFF)
-    else {
-        return OFF;
-    };
-    let mut left = key;
-    for (count, segment) in rest.iter().enumerate() {
-        let Some(behind) = left.strip_prefix(segment.as_str()) else {
-            return OFF;
-        };
-        if behind.is_empty() {
-            return progress + count as Progress + 1;
-        }
-        let Some(behind) = behind.strip_prefix('.') else {
-            return OFF;
-        };
-        left = behind;
-    }
-    OFF
-}
-
-fn arrived(path: &[String], progress: Progress) -> bool {
-    progress != OFF && usize::from(progress) == path.len()
-}
-
 impl<'a> Scanner<'a> {
     pub(crate) fn new(targets: &'a Targets) -> Self {
-        let next = if targets.next.is_some() { 0 } else { OFF };
         Self {
             targets,
             found: Found::default(),
@@ -193,11 +118,7 @@ impl<'a> Scanner<'a> {
             is_key: false,
             keeps: false,
             kept: Vec::new(),
-            trail: Trail {
-                records: 0,
-                field: OFF,
-                next,
-            },
+            trail: targets.body(),
             at: 0,
             plain_at: 0,
             keys: Vec::new(),
@@ -238,7 +159,7 @@ impl<'a> Scanner<'a> {
         if is_empty || self.has_records {
             return Ok(std::mem::take(&mut self.found));
         }
-        let path = self.targets.records.join(".");
+        let path = self.targets.records_path();
         let keys = if self.keys.is_empty() {
             "none".to_owned()
         } else {
@@ -259,6 +180,8 @@ impl<'a> Scanner<'a> {
     fn between(&mut self, byte: u8) -> Result<usize, ScanError> {
         match (byte, self.expect) {
             (b' ' | b'\n' | b'\r' | b'\t', _) => {}
+            // A byte order mark is none of JSON's, and sent all the same.
+            (byte, Expect::Value) if BYTE_ORDER_MARK.get(self.at as usize) == Some(&byte) => {}
             (b',', Expect::CommaOrEnd) => {
                 let in_array = self.open.last().is_some_and(|open| open.is_array);
                 self.expect = if in_array { Expect::Value } else { Expect::Key };
@@ -290,17 +213,9 @@ impl<'a> Scanner<'a> {
                 self.begin_record();
             }
         }
-        let is_field = self
-            .targets
-            .field
-            .as_ref()
-            .is_some_and(|(path, _)| arrived(path, self.trail.field));
-        let is_next = self
-            .targets
-            .next
-            .as_ref()
-            .is_some_and(|path| arrived(path, self.trail.next));
-        let is_records = arrived(&self.targets.records, self.trail.records);
+        let field = self.targets.field(self.trail);
+        let is_next = self.targets.is_next(self.trail);
+        let is_records = self.targets.is_records(self.trail);
         match byte {
             b'{' | b'[' => {
                 let is_array = byte == b'[';
@@ -311,12 +226,10 @@ impl<'a> Scanner<'a> {
                         "an object"
                     }));
                 }
-                if is_field {
-                    return Err(self.unexpected_field(if is_array {
-                        "a list"
-                    } else {
-                        "an object"
-                    }));
+                if let Some(kind) = field {
+                    return Err(
+                        self.unexpected_field(kind, if is_array { "a list" } else { "an object" })
+                    );
                 }
                 if is_records {
                     self.has_records = true;
@@ -342,7 +255,7 @@ impl<'a> Scanner<'a> {
                 }
                 self.is_key = false;
                 self.within = Within::Text;
-                self.keeps = is_field || is_next;
+                self.keeps = field.is_some() || is_next;
                 self.kept.clear();
                 Ok(1)
             }
@@ -366,9 +279,7 @@ impl<'a> Scanner<'a> {
 
     fn begin_record(&mut self) {
         self.found.records += 1;
-        if self.targets.field.is_some() {
-            self.trail.field = 0;
-        }
+        self.trail = self.targets.record(self.trail);
     }
 
     /// Whether that byte closes what is open.
@@ -447,19 +358,7 @@ impl<'a> Scanner<'a> {
                 &escaped
             }
         };
-        let targets = self.targets;
-        let step = |path: &[String], progress| follow(path, progress, key);
-        self.trail = Trail {
-            records: step(&targets.records, from.records),
-            field: targets
-                .field
-                .as_ref()
-                .map_or(OFF, |(path, _)| step(path, from.field)),
-            next: targets
-                .next
-                .as_ref()
-                .map_or(OFF, |path| step(path, from.next)),
-        };
+        self.trail = self.targets.value(from, key);
         if self.open.len() == 1 && self.keys.len() < LISTED_KEYS && !self.has_records {
             self.keys.push(key.chars().take(40).collect());
         }
@@ -517,13 +416,11 @@ impl<'a> Scanner<'a> {
 
     /// Takes a value without parts, if it is one of those that are looked for.
     fn take(&mut self, scalar: &Scalar<'_>) -> Result<(), ScanError> {
-        let targets = self.targets;
-        if let Some((path, kind)) = &targets.field
-            && arrived(path, self.trail.field)
+        if let Some(kind) = self.targets.field(self.trail)
             && *scalar != Scalar::Null
         {
             let Some(value) = kind.read(scalar) else {
-                return Err(self.unexpected_field(&describe(scalar)));
+                return Err(self.unexpected_field(kind, &describe(scalar)));
             };
             if self
                 .found
@@ -534,11 +431,7 @@ impl<'a> Scanner<'a> {
                 self.found.cursor = Some(value);
             }
         }
-        if targets
-            .next
-            .as_ref()
-            .is_some_and(|path| arrived(path, self.trail.next))
-        {
+        if self.targets.is_next(self.trail) {
             self.found.next = match scalar {
                 Scalar::Text("") | Scalar::Null | Scalar::Bool(false) => None,
                 Scalar::Text(text) | Scalar::Number(text) => Some((*text).to_owned()),
@@ -549,40 +442,29 @@ impl<'a> Scanner<'a> {
     }
 
     fn unexpected_records(&self, what: &str) -> ScanError {
-        let path = &self.targets.records;
+        let path = self.targets.records_path();
         let place = if path.is_empty() {
             "is".to_owned()
         } else {
-            format!("has at `{}`", path.join("."))
+            format!("has at `{path}`")
         };
         ScanError::Unexpected(format!(
             "{place} {what}, where the definition's `records` says the records are: a list is expected"
         ))
     }
 
-    fn unexpected_field(&self, what: &str) -> ScanError {
-        let (path, kind) = self
-            .targets
-            .field
-            .as_ref()
-            .map_or((String::new(), CursorKind::Text), |(path, kind)| {
-                (path.join("."), *kind)
-            });
+    fn unexpected_field(&self, kind: CursorKind, what: &str) -> ScanError {
         ScanError::Unexpected(format!(
-            "has a record whose incremental field `{path}` holds {what}, where {} is expected",
+            "has a record whose incremental field `{}` holds {what}, where {} is expected",
+            self.targets.field_path(),
             kind.expectation()
         ))
     }
 
     fn unexpected_next(&self, what: &str) -> ScanError {
-        let path = self
-            .targets
-            .next
-            .as_ref()
-            .map(|path| path.join("."))
-            .unwrap_or_default();
         ScanError::Unexpected(format!(
-            "has {what} at `{path}`, where the definition's `paginate` says the next page is named: text is expected"
+            "has {what} at `{}`, where the definition's `paginate` says the next page is named: text is expected",
+            self.targets.next_path()
         ))
     }
 }

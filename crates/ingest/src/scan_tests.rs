@@ -1,4 +1,5 @@
 use super::*;
+use millrace_model::definition::FieldPath;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -129,6 +130,11 @@ fn the_body_itself_may_be_the_list_or_one_record() {
     assert_eq!(found(&targets, " \n"), Ok(Found::default()));
     assert_eq!(found(&targets, ""), Ok(Found::default()));
     assert_eq!(found(&targets, "null"), Ok(Found::default()));
+    assert_eq!(
+        found(&targets, "\u{feff}[1]").map(|found| found.records),
+        Ok(1)
+    );
+    assert!(found(&targets, "[\u{feff}]").is_err());
 }
 
 #[test]
@@ -208,7 +214,6 @@ fn what_is_not_json_is_not_taken() {
         "[.5]",
         "[1:2]",
         "{\"a\" 1}",
-        "\u{feff}[]",
     ] {
         assert!(
             matches!(

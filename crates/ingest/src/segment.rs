@@ -1,6 +1,7 @@
 //! The open segment: bodies compressed as they stream in, one zstd frame each, until the segment is committed.
 
-use crate::scan::{Found, ScanError, Scanner, Targets};
+use crate::scan::{Found, ScanError, Scanner};
+use crate::targets::Targets;
 use bytes::Bytes;
 use millrace_model::raw::Page;
 use millrace_model::{Failure, FailureName};

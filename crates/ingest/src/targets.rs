@@ -1,0 +1,151 @@
+//! What a pull looks for in a body, and how far a value lies along the way to it.
+
+use crate::cursor::CursorKind;
+use millrace_model::definition::FieldPath;
+
+/// Where in a body that lies which is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Targets {
+    records: Vec<String>,
+    field: Option<(Vec<String>, CursorKind)>,
+    next: Option<Vec<String>>,
+}
+
+/// How many of a path's segments lead to a value; `OFF` where they lead elsewhere.
+type Progress = u8;
+const OFF: Progress = Progress::MAX;
+
+/// How far along each of the three paths a value lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trail {
+    records: Progress,
+    field: Progress,
+    next: Progress,
+}
+
+impl Trail {
+    /// Off all of them.
+    pub(crate) const NOWHERE: Self = Self {
+        records: OFF,
+        field: OFF,
+        next: OFF,
+    };
+
+    /// Whether anything that is looked for may lie there or below.
+    pub(crate) fn leads_on(self) -> bool {
+        self.records != OFF || self.field != OFF || self.next != OFF
+    }
+}
+
+impl Targets {
+    pub(crate) fn new(
+        records: &FieldPath,
+        field: Option<(&FieldPath, CursorKind)>,
+        next: Option<&FieldPath>,
+    ) -> Self {
+        let segments =
+            |path: &FieldPath| path.segments().map(ToOwned::to_owned).collect::<Vec<_>>();
+        Self {
+            records: segments(records),
+            field: field.map(|(path, kind)| (segments(path), kind)),
+            next: next.map(segments),
+        }
+    }
+
+    /// The trail of the body itself.
+    pub(crate) fn body(&self) -> Trail {
+        Trail {
+            records: 0,
+            field: OFF,
+            next: if self.next.is_some() { 0 } else { OFF },
+        }
+    }
+
+    /// The trail of a record that lies on `trail`.
+    pub(crate) fn record(&self, trail: Trail) -> Trail {
+        Trail {
+            field: if self.field.is_some() { 0 } else { OFF },
+            ..trail
+        }
+    }
+
+    /// The trail of the value behind that key of an object.
+    pub(crate) fn value(&self, object: Trail, key: &str) -> Trail {
+        let field = self.field.as_ref();
+        let next = self.next.as_ref();
+        Trail {
+            records: follow(&self.records, object.records, key),
+            field: field.map_or(OFF, |(path, _)| follow(path, object.field, key)),
+            next: next.map_or(OFF, |path| follow_dotted(path, object.next, key)),
+        }
+    }
+
+    /// Whether the records lie there.
+    pub(crate) fn is_records(&self, trail: Trail) -> bool {
+        arrived(&self.records, trail.records)
+    }
+
+    /// What the incremental field holds, if it lies there.
+    pub(crate) fn field(&self, trail: Trail) -> Option<CursorKind> {
+        let (path, kind) = self.field.as_ref()?;
+        arrived(path, trail.field).then_some(*kind)
+    }
+
+    /// Whether the token or the URL of the next page lies there.
+    pub(crate) fn is_next(&self, trail: Trail) -> bool {
+        self.next
+            .as_ref()
+            .is_some_and(|path| arrived(path, trail.next))
+    }
+
+    /// The path to the records, as the definition has it.
+    pub(crate) fn records_path(&self) -> String {
+        self.records.join(".")
+    }
+
+    /// The path to the incremental field.
+    pub(crate) fn field_path(&self) -> String {
+        self.field
+            .as_ref()
+            .map(|(path, _)| path.join("."))
+            .unwrap_or_default()
+    }
+
+    /// The path to the next page's token or URL.
+    pub(crate) fn next_path(&self) -> String {
+        self.next
+            .as_ref()
+            .map(|path| path.join("."))
+            .unwrap_or_default()
+    }
+}
+
+fn arrived(path: &[String], progress: Progress) -> bool {
+    progress != OFF && usize::from(progress) == path.len()
+}
+
+/// How far a path is followed by that key from that progress.
+fn follow(path: &[String], progress: Progress, key: &str) -> Progress {
+    let is_next = progress != OFF
+        && path
+            .get(usize::from(progress))
+            .is_some_and(|segment| segment == key);
+    if is_next { progress + 1 } else { OFF }
+}
+
+/// The same, where a key with dots in it, such as `@odata.nextLink`, follows as many segments as it has.
+fn follow_dotted(path: &[String], progress: Progress, key: &str) -> Progress {
+    if progress == OFF {
+        return OFF;
+    }
+    let parts = key.split('.').count();
+    let from = usize::from(progress);
+    let is_next = path
+        .get(from..from + parts)
+        .is_some_and(|segments| segments.iter().eq(key.split('.')));
+    if is_next {
+        progress + parts as Progress
+    } else {
+        OFF
+    }
+}
