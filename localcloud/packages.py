@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import certifi
+
 from localcloud import docker_engine
 from localcloud.instance import ROOT, Instance
 from localcloud.progress import Failed, step
@@ -81,7 +83,8 @@ def task_image(instance: Instance) -> str:
 
 
 def build_image(name: str, context: Path, programs: Mapping[str, Path], entry_point: list[str]) -> None:
-    """Makes an image FROM scratch: the programs, and what they are linked with if they are not static."""
+    """Makes an image FROM scratch: the programs, what they are linked with if they are not static, and certificates:
+    an AWS client does not start without any, even where it speaks HTTP."""
     shutil.rmtree(context)
     root = context / "root"
     (root / "tmp").mkdir(parents=True)
@@ -94,6 +97,9 @@ def build_image(name: str, context: Path, programs: Mapping[str, Path], entry_po
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(library, copy)
             copy.chmod(0o755)
+    certificates = root / "etc" / "ssl" / "certs" / "ca-certificates.crt"
+    certificates.parent.mkdir(parents=True)
+    shutil.copyfile(certifi.where(), certificates)
     (context / "Dockerfile").write_text(
         f"FROM scratch\nCOPY root/ /\nUSER {_USER}\nENTRYPOINT {json.dumps(entry_point)}\n"
     )
