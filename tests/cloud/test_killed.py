@@ -49,7 +49,7 @@ def test_killed_functions_leave_what_a_clean_run_leaves(cloud: Cloud) -> None:
 def clean(cloud: Cloud) -> None:
     """What is there now is what the source has: each report once, at every stage."""
     expected = RECORDS
-    table = cloud.table("tables/bulk/quakes").to_pyarrow_table(columns=["id", "magnitude"]).to_pydict()
+    table = cloud.table("tables/bulk/quakes", "id", "magnitude")
     assert len(table["id"]) == len(set(table["id"])) == expected
     stored = cloud.sql("SELECT count(*), count(DISTINCT id), round(sum(magnitude)::numeric, 3) FROM bulk.quakes")[0]
     assert stored[:2] == [str(expected), str(expected)]

@@ -17,7 +17,10 @@ pub struct Author {
 impl Author {
     /// With an empty folder.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder"), base_urls: Vec::new() }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            base_urls: Vec::new(),
+        }
     }
 
     /// With the definitions that the repository ships, and the connection `usgs` led to the sample source.
@@ -27,7 +30,11 @@ impl Author {
             fs::create_dir(author.path(kind)).expect("a folder");
             for entry in fs::read_dir(repository().join(kind)).expect("the shipped definitions") {
                 let from = entry.expect("an entry").path();
-                fs::copy(&from, author.path(kind).join(from.file_name().expect("a name"))).expect("a copy");
+                fs::copy(
+                    &from,
+                    author.path(kind).join(from.file_name().expect("a name")),
+                )
+                .expect("a copy");
             }
         }
         author.base_urls = vec![format!("usgs={}", sample.event_url())];
@@ -47,7 +54,10 @@ impl Author {
     /// The command with those arguments, not started.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("millrace"));
-        command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null());
         if arguments.first() == Some(&"run") {
             for base_url in &self.base_urls {
                 command.args(["--base-url", base_url]);
@@ -58,29 +68,48 @@ impl Author {
 
     /// What the command did.
     pub fn output(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the command starts")
+        self.command(arguments)
+            .output()
+            .expect("the command starts")
     }
 
     /// What the command printed; it must have ended well.
     pub fn millrace(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "millrace {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+        assert!(
+            output.status.success(),
+            "millrace {arguments:?}: {}\n{stdout}\n{stderr}",
+            output.status
+        );
         stdout
     }
 
     /// The endpoints, served.
     pub fn serve(&self) -> Served {
-        let mut child = self.command(&["serve"]).stdout(Stdio::null()).spawn().expect("the server starts");
+        let mut child = self
+            .command(&["serve"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
         let file = self.path(".millrace/local/serve.json");
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            let running = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+            let running = fs::read(&file)
+                .ok()
+                .and_then(|text| serde_json::from_slice::<Value>(&text).ok());
             if let Some(running) = running.filter(|running| running["pid"] == child.id()) {
                 let word = |name: &str| running[name].as_str().expect("a word").to_owned();
-                return Served { child, url: word("url"), key: word("key") };
+                return Served {
+                    child,
+                    url: word("url"),
+                    key: word("key"),
+                };
             }
-            assert!(child.try_wait().expect("a process").is_none(), "the server ended");
+            assert!(
+                child.try_wait().expect("a process").is_none(),
+                "the server ended"
+            );
             assert!(Instant::now() < until, "the server does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -88,11 +117,21 @@ impl Author {
 
     /// All entries of the ledger, oldest first.
     pub fn ledger(&self, pipeline: &str) -> Vec<Value> {
-        let Ok(entries) = fs::read_dir(self.lake().join("runs").join(pipeline)) else { return Vec::new() };
-        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let Ok(entries) = fs::read_dir(self.lake().join("runs").join(pipeline)) else {
+            return Vec::new();
+        };
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        files.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        });
         files.sort();
-        files.iter().map(|path| serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")).collect()
+        files
+            .iter()
+            .map(|path| serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON"))
+            .collect()
     }
 
     /// The decompressed bodies of a resource's raw payloads, run by run in order, with their manifests' pages.
@@ -100,12 +139,16 @@ impl Author {
         let mut bodies = Vec::new();
         for run in sorted(&self.lake().join("raw").join(pipeline).join(resource)) {
             for manifest in sorted(&run.join("manifest")) {
-                let manifest: Value = serde_json::from_slice(&fs::read(manifest).expect("a file")).expect("JSON");
-                let Some(object) = manifest["object"].as_str() else { continue };
+                let manifest: Value =
+                    serde_json::from_slice(&fs::read(manifest).expect("a file")).expect("JSON");
+                let Some(object) = manifest["object"].as_str() else {
+                    continue;
+                };
                 let object = fs::read(self.lake().join(object)).expect("the segment");
                 for page in manifest["pages"].as_array().expect("pages") {
                     let (offset, length) = (number(&page["offset"]), number(&page["length"]));
-                    let body = zstd::decode_all(&object[offset..offset + length]).expect("a zstd frame");
+                    let body =
+                        zstd::decode_all(&object[offset..offset + length]).expect("a zstd frame");
                     bodies.push((page.clone(), body));
                 }
             }
@@ -134,7 +177,9 @@ pub struct Served {
 impl Served {
     /// The answer to a GET with the key.
     pub async fn get(&self, path: &str) -> (u16, Value) {
-        let request = reqwest::Client::new().get(format!("{}{path}", self.url)).header("x-api-key", &self.key);
+        let request = reqwest::Client::new()
+            .get(format!("{}{path}", self.url))
+            .header("x-api-key", &self.key);
         let answer = request.send().await.expect("an answer");
         (answer.status().as_u16(), answer.json().await.expect("JSON"))
     }
@@ -160,7 +205,10 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        Command::new("kill").arg(self.child.id().to_string()).status().ok();
+        Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .ok();
         self.child.wait().ok();
     }
 }
@@ -173,8 +221,16 @@ pub fn repository() -> &'static Path {
 /// A binary that was built beside this test.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test's path");
-    let path = test.parent().and_then(Path::parent).expect("the target folder").join(name);
-    assert!(path.exists(), "{} is not built: cargo build --workspace --bins", path.display());
+    let path = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("the target folder")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --workspace --bins",
+        path.display()
+    );
     path
 }
 
@@ -207,8 +263,12 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     paths
 }

@@ -68,7 +68,9 @@ impl Control {
 
     /// Whose key the request has.
     async fn caller(&self, headers: &HeaderMap) -> Result<String, Problem> {
-        let Some(presented) = presented_key(headers) else {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let presented = Keyring::presented(text("authorization"), text("x-api-key"));
+        let Some(presented) = presented else {
             return Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "the request has no key; send it as `x-api-key: …` or as `Authorization: Bearer …`",
@@ -248,15 +250,6 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text("authorization").and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    text("x-api-key").or(bearer).filter(|key| !key.is_empty())
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

@@ -81,22 +81,10 @@ impl Consumers {
     }
 }
 
-/// The key that came with a request: in `x-api-key`, or behind `Bearer`.
+/// The key that came with a request.
 fn presented(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
-    let bearer = || {
-        let (scheme, key) = text(AUTHORIZATION.as_str())?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    };
-    text("x-api-key")
-        .filter(|key| !key.is_empty())
-        .or_else(bearer)
-        .filter(|key| !key.is_empty())
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Keyring::presented(text(AUTHORIZATION.as_str()), text("x-api-key"))
 }
 
 #[cfg(test)]

@@ -44,6 +44,23 @@ impl Keyring {
         Ok(Self { callers })
     }
 
+    /// The key that a request carries, from the values of its headers: behind `Bearer` in `Authorization`, else in
+    /// `x-api-key`. In that order, since a gateway that meters its callers wants its own, powerless key in the latter.
+    pub fn presented<'a>(
+        authorization: Option<&'a str>,
+        x_api_key: Option<&'a str>,
+    ) -> Option<&'a str> {
+        let bearer = authorization.and_then(|value| {
+            let (scheme, key) = value.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(key)
+        });
+        let given = |key: &&str| !key.is_empty();
+        bearer
+            .map(str::trim)
+            .filter(given)
+            .or_else(|| x_api_key.map(str::trim).filter(given))
+    }
+
     /// Whose key that is, if anybody's. It takes as long for a key that is nearly right as for any other.
     pub fn identify(&self, presented: &str) -> Option<&str> {
         let presented = Sha256::digest(presented);
@@ -68,6 +85,20 @@ impl fmt::Debug for Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bearers_key_goes_before_the_one_that_meters() {
+        assert_eq!(
+            Keyring::presented(Some("bearer  k "), Some("meter")),
+            Some("k")
+        );
+        assert_eq!(
+            Keyring::presented(Some("Basic abc"), Some(" k ")),
+            Some("k")
+        );
+        assert_eq!(Keyring::presented(Some("Bearer "), None), None);
+        assert_eq!(Keyring::presented(None, Some(" ")), None);
+    }
 
     #[test]
     fn knows_plain_and_digested_keys() {
