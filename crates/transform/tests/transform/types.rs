@@ -105,6 +105,29 @@ async fn a_type_that_turns_out_too_narrow_late_is_wide_from_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_turns_out_to_be_text_is_one_key_for_all() {
+    let mut shop = Harness::new(WriteMode::Upsert, &["id"]);
+    let records: Vec<String> = (0..20_000)
+        .map(|id| format!(r#"{{"id":{id},"tags":[{id}]}}"#))
+        .collect();
+    // Upserts are decoded from the last page on, so that the text comes after more than a batch of numbers.
+    let many = format!("[{}]", records.join(","));
+    shop.pull(&[&[
+        r#"[{"id":"x","tags":["a"]},{"id":7,"tags":["old"]}]"#,
+        &many,
+    ]])
+    .await;
+    let output = shop.run().await.expect("transformed");
+    assert_eq!(output.counts["rows_written"], 20_001);
+    assert_eq!(output.counts["rows"], 20_002);
+    assert_eq!(shop.types(TABLE).await["id"], "Utf8");
+    assert_eq!(shop.types("orders__tags").await["_parent_id"], "Utf8");
+    let tags = shop.values("orders__tags", &["_parent_id", "value"]).await;
+    assert_eq!(tags.len(), 20_001);
+    assert!(tags.contains(&"7 7".to_owned()) && tags.contains(&"x a".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn new_fields_become_new_columns() {
     let mut shop = Harness::new(WriteMode::Upsert, &["id"]);
     shop.take(r#"[{"id":1,"a":"x"}]"#).await;
