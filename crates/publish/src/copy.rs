@@ -44,7 +44,7 @@ pub fn encode(batch: &RecordBatch, columns: &[Column]) -> Result<Vec<Bytes>, Unf
                     column: column.name.clone(),
                     problem: problem.to_owned(),
                 };
-                value(array, row, &column.kind, &mut chunk).map_err(unfit)?;
+                value(array, row, column.kind, &mut chunk).map_err(unfit)?;
             }
         }
         if chunk.len() >= CHUNK {
@@ -61,7 +61,7 @@ pub fn encode(batch: &RecordBatch, columns: &[Column]) -> Result<Vec<Bytes>, Unf
 fn value(
     array: &ArrayRef,
     row: usize,
-    kind: &PgType,
+    kind: PgType,
     out: &mut BytesMut,
 ) -> Result<(), &'static str> {
     match array.data_type() {

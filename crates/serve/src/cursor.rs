@@ -39,7 +39,7 @@ impl Cursor {
     }
 
     /// The cursor as it is sent.
-    pub fn encode(&self, scope: &Scope) -> String {
+    pub fn encode(&self, scope: Scope) -> String {
         let Self::Behind { key, seen, rows } = self else {
             let bytes = [&[2], &scope[..], &self.rows().to_be_bytes()].concat();
             return URL_SAFE_NO_PAD.encode(bytes);
@@ -61,10 +61,10 @@ impl Cursor {
     }
 
     /// Reads what was sent; none where it is no cursor of that scope with so many values.
-    pub fn decode(text: &str, scope: &Scope, values: usize) -> Option<Self> {
+    pub fn decode(text: &str, scope: Scope, values: usize) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (kind, rest) = bytes.split_first()?;
-        let mut rest = rest.strip_prefix(scope)?;
+        let mut rest = rest.strip_prefix(&scope)?;
         let mut number = || {
             let (number, after) = rest.split_first_chunk::<8>()?;
             rest = after;
@@ -113,19 +113,19 @@ mod tests {
             rows: 300,
         };
         assert_eq!(
-            Cursor::decode(&cursor.encode(&SCOPE), &SCOPE, 1),
+            Cursor::decode(&cursor.encode(SCOPE), SCOPE, 1),
             Some(Cursor::Rows(300))
         );
     }
 
     #[test]
     fn another_scope_and_a_changed_text_are_refused() {
-        let text = Cursor::Rows(3).encode(&SCOPE);
-        assert!(Cursor::decode(&text, b"another.", 1).is_none());
-        assert!(Cursor::decode(&text[1..], &SCOPE, 1).is_none());
-        assert!(Cursor::decode(&format!("{text}AAAA"), &SCOPE, 1).is_none());
-        assert!(Cursor::decode("'; drop table", &SCOPE, 1).is_none());
-        assert!(Cursor::decode(&Cursor::Rows(u64::MAX).encode(&SCOPE), &SCOPE, 1).is_none());
+        let text = Cursor::Rows(3).encode(SCOPE);
+        assert!(Cursor::decode(&text, *b"another.", 1).is_none());
+        assert!(Cursor::decode(&text[1..], SCOPE, 1).is_none());
+        assert!(Cursor::decode(&format!("{text}AAAA"), SCOPE, 1).is_none());
+        assert!(Cursor::decode("'; drop table", SCOPE, 1).is_none());
+        assert!(Cursor::decode(&Cursor::Rows(u64::MAX).encode(SCOPE), SCOPE, 1).is_none());
     }
 
     proptest! {
@@ -137,13 +137,13 @@ mod tests {
         ) {
             let values = key.len();
             let cursor = Cursor::Behind { key, seen, rows };
-            prop_assert_eq!(Cursor::decode(&cursor.encode(&SCOPE), &SCOPE, values), Some(cursor));
+            prop_assert_eq!(Cursor::decode(&cursor.encode(SCOPE), SCOPE, values), Some(cursor));
         }
 
         #[test]
         fn no_text_panics(text in "[A-Za-z0-9_-]{0,60}", values in 0usize..4) {
             let scope = [0; 8];
-            let _ = Cursor::decode(&text, &scope, values);
+            let _ = Cursor::decode(&text, scope, values);
         }
     }
 }

@@ -148,10 +148,10 @@ impl Encoder {
             Self::Oid => number(i64::from(u32::from_be_bytes(bytes.try_into().ok()?)), out)?,
             // serde_json writes the shortest digits that read back the same, and null for NaN and the infinities.
             Self::Float4 => {
-                serde_json::to_writer(out, &f32::from_be_bytes(bytes.try_into().ok()?)).ok()?
+                serde_json::to_writer(out, &f32::from_be_bytes(bytes.try_into().ok()?)).ok()?;
             }
             Self::Float8 => {
-                serde_json::to_writer(out, &f64::from_be_bytes(bytes.try_into().ok()?)).ok()?
+                serde_json::to_writer(out, &f64::from_be_bytes(bytes.try_into().ok()?)).ok()?;
             }
             Self::Numeric => numeric::write(bytes, out)?,
             Self::Text => serde_json::to_writer(out, std::str::from_utf8(bytes).ok()?).ok()?,

@@ -151,7 +151,7 @@ impl Serve {
                 .store
                 .connection()
                 .await
-                .map_err(|failure| self.no_store(&failure))?;
+                .map_err(|failure| no_store(&failure))?;
             // Each statement has its own time limit; this one is for a store that does not keep it.
             let limit = route.route.timeout.saturating_mul(2) + GRACE;
             let attempt =
@@ -209,7 +209,7 @@ impl Serve {
             None => None,
             Some(text) => {
                 let width = plan.keys.as_ref().map_or(0, Vec::len);
-                let cursor = Cursor::decode(text, &scope, width);
+                let cursor = Cursor::decode(text, scope, width);
                 Some(cursor.ok_or_else(|| Attempt::Told(params::bad_cursor()))?)
             }
         };
@@ -222,14 +222,6 @@ impl Serve {
             timeout: route.route.timeout,
         };
         page::fetch(client, &request).await.map_err(Attempt::Failed)
-    }
-
-    fn no_store(&self, failure: &Failure) -> Problem {
-        tracing::error!(%failure, "the operational store cannot be reached");
-        match failure.name {
-            FailureName::BadDefinition | FailureName::Internal => Problem::internal(),
-            _ => Problem::unavailable(),
-        }
     }
 
     /// Learns the columns of the routes that nobody asked yet; without a store, their documentation goes without.
@@ -253,6 +245,14 @@ impl Serve {
                 );
             }
         }
+    }
+}
+
+fn no_store(failure: &Failure) -> Problem {
+    tracing::error!(%failure, "the operational store cannot be reached");
+    match failure.name {
+        FailureName::BadDefinition | FailureName::Internal => Problem::internal(),
+        _ => Problem::unavailable(),
     }
 }
 

@@ -84,7 +84,7 @@ pub fn parse(text: &str) -> Option<Vec<u8>> {
         digits.insert(0, 0);
         point += 1;
     }
-    while digits.len() % 4 != 0 {
+    while !digits.len().is_multiple_of(4) {
         digits.push(0);
     }
     let mut groups: Vec<u16> = digits

@@ -289,7 +289,7 @@ impl<'a> Builder<'a> {
                     rows,
                 }
             };
-            cursor.encode(&self.request.scope)
+            cursor.encode(self.request.scope)
         });
         answer::finish(&mut self.body, next.as_deref());
         Page {
@@ -301,9 +301,7 @@ impl<'a> Builder<'a> {
     /// What an error of PostgreSQL means to the caller.
     fn trouble(&self, error: tokio_postgres::Error) -> Trouble {
         let Some(code) = error.code() else {
-            let io = error
-                .source()
-                .is_some_and(|source| source.is::<std::io::Error>());
+            let io = matches!(error.source(), Some(source) if source.is::<std::io::Error>());
             if error.is_closed() || io {
                 return Trouble::Lost(error);
             }

@@ -427,6 +427,9 @@ async fn primary_key(client: &Object, statement: &Statement) -> Result<Option<Ve
 }
 
 #[cfg(test)]
+mod on_postgres;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

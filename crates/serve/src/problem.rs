@@ -24,6 +24,7 @@ pub struct Problem {
     pub retry_after: Option<u32>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn status_number<S: serde::Serializer>(
     status: &StatusCode,
     serializer: S,

@@ -18,6 +18,9 @@ const FRESH: Duration = Duration::from_secs(10);
 /// How long a request waits for a look that is not the first.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What stood in a path's braces, by the names in them.
+pub type InPath = Vec<(String, String)>;
+
 /// A route that can be asked.
 #[derive(Debug)]
 pub struct Served {
@@ -103,7 +106,7 @@ impl Served {
     }
 
     /// What stands in the path's braces; none where the path is another one.
-    fn matches(&self, path: &[String]) -> Option<Vec<(String, String)>> {
+    fn matches(&self, path: &[String]) -> Option<InPath> {
         if path.len() != self.segments.len() {
             return None;
         }
@@ -112,7 +115,7 @@ impl Served {
             match segment {
                 Segment::Literal(literal) if literal == text => {}
                 Segment::Param(name) if !text.is_empty() => {
-                    params.push((name.clone(), text.clone()))
+                    params.push((name.clone(), text.clone()));
                 }
                 _ => return None,
             }
@@ -151,7 +154,7 @@ impl Table {
     }
 
     /// The route of a path, and what stands in its braces.
-    pub fn find(&self, path: &str) -> Option<(Arc<Served>, Vec<(String, String)>)> {
+    pub fn find(&self, path: &str) -> Option<(Arc<Served>, InPath)> {
         let path = path.strip_prefix('/')?;
         let path: Vec<String> = path.split('/').map(params::decode).collect::<Option<_>>()?;
         self.routes
@@ -206,7 +209,7 @@ impl Routes {
                 match tokio::time::timeout(PATIENCE, self.look(files)).await {
                     Ok(Ok(table)) => return Ok(table),
                     Ok(Err(error)) => {
-                        tracing::error!(%error, "the endpoints' definitions were not read again")
+                        tracing::error!(%error, "the endpoints' definitions were not read again");
                     }
                     Err(_) => tracing::error!(
                         "the endpoints' definitions were not read again: it took too long"
@@ -255,7 +258,11 @@ impl Routes {
                 break;
             }
         }
-        found.retain(|key, _| key.ends_with(".yaml") || key.ends_with(".yml"));
+        let is_yaml = |key: &str| {
+            key.rsplit_once('.')
+                .is_some_and(|(_, kind)| matches!(kind, "yaml" | "yml"))
+        };
+        found.retain(|key, _| is_yaml(key));
         let mut changed = files.len() != found.len();
         files.retain(|key, _| found.contains_key(key));
         for (key, version) in found {

@@ -69,13 +69,12 @@ impl Shape {
         let mut hidden = Vec::new();
         for item in expressions {
             let descending = item.options.asc == Some(false);
-            let column = match column_of(&item.expr, &query, columns) {
-                Some(column) => column,
-                None => {
-                    adds_columns(&query).then_some(())?;
-                    hidden.push(item.expr.clone());
-                    columns.len() + hidden.len() - 1
-                }
+            let column = if let Some(column) = column_of(&item.expr, &query, columns) {
+                column
+            } else {
+                adds_columns(&query).then_some(())?;
+                hidden.push(item.expr.clone());
+                columns.len() + hidden.len() - 1
             };
             let nulls_first = item.options.nulls_first.unwrap_or(descending);
             order.push(OrderKey {
@@ -109,7 +108,7 @@ fn column_of(expr: &Expr, query: &Query, columns: &[&str]) -> Option<usize> {
             value: Value::Number(number, _),
             ..
         }) => {
-            let place: usize = number.to_string().parse().ok()?;
+            let place: usize = number.parse().ok()?;
             (1..=columns.len()).contains(&place).then(|| place - 1)
         }
         Expr::Identifier(name) => {
