@@ -29,7 +29,7 @@ def test_a_new_endpoint_changes_the_plan_by_that_route(cloud: Cloud) -> None:
     changed = set(re.findall(r"# (\S+) (?:will be|must be) ", said))
     # The file itself, the API's document, and the deployment that makes it effective.
     assert changed == {
-        'aws_s3_object.definition["endpoints/strongest.yaml"]',
+        'aws_s3_object.definition["definitions/endpoints/strongest.yaml"]',
         "aws_api_gateway_rest_api.this",
         "aws_api_gateway_deployment.this",
         "aws_api_gateway_stage.this",

@@ -93,7 +93,7 @@ impl Author {
             .spawn()
             .expect("the server starts");
         let file = self.path(".millrace/local/serve.json");
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let running = fs::read(&file)
                 .ok()

@@ -20,7 +20,13 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    let files: std::collections::BTreeSet<_> = problems.iter().map(|problem| &problem.file).collect();
-    println!("{} {} problems in {} files", red("not ok:"), problems.len(), files.len());
+    let files: std::collections::BTreeSet<_> =
+        problems.iter().map(|problem| &problem.file).collect();
+    println!(
+        "{} {} problems in {} files",
+        red("not ok:"),
+        problems.len(),
+        files.len()
+    );
     Ok(ExitCode::FAILURE)
 }

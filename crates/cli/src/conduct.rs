@@ -9,7 +9,9 @@ use millrace_lake::Lake;
 use millrace_model::definition::Pinned;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::ledger::{Run, RunId, RunStatus, Trigger};
-use millrace_model::step::{Counts, Deadline, Next, Observer, StepInput, StepKind, StepOutput, add_counts};
+use millrace_model::step::{
+    Counts, Deadline, Next, Observer, StepInput, StepKind, StepOutput, add_counts,
+};
 use millrace_model::{Failure, keys};
 use millrace_publish::Publish;
 use millrace_store::ledger::{Filter, Ledger};
@@ -42,13 +44,20 @@ impl Conductor {
     /// A conductor over the workspace's lake.
     pub fn new(workspace: &Workspace, secrets: Arc<dyn Secrets>) -> anyhow::Result<Self> {
         let objects = workspace.objects()?;
-        let lake = LakeUrl::Folder { path: workspace.lake()? };
+        let lake = LakeUrl::Folder {
+            path: workspace.lake()?,
+        };
         let tables = Lake::at(&workspace.lake()?.display().to_string())?;
         Ok(Self {
             ledger: Ledger::new(Arc::clone(&objects)),
             ingest: Ingest::new(Arc::clone(&objects), Arc::clone(&secrets)),
             transform: Transform::new(Arc::clone(&objects), lake),
-            publish: Publish::new(Arc::clone(&objects), tables, secrets, STORE_OWNER.to_owned()),
+            publish: Publish::new(
+                Arc::clone(&objects),
+                tables,
+                secrets,
+                STORE_OWNER.to_owned(),
+            ),
             objects,
         })
     }
@@ -56,7 +65,9 @@ impl Conductor {
     /// Puts the definitions where `serve` looks for them.
     pub async fn keep_definitions(&self, workspace: &Workspace) -> anyhow::Result<()> {
         for (file, text) in workspace.files()? {
-            let (kind, name) = file.split_once("s/").context("a definition lies in a folder of its kind")?;
+            let (kind, name) = file
+                .split_once("s/")
+                .context("a definition lies in a folder of its kind")?;
             let key = keys::definition(kind, name.trim_end_matches(".yaml"));
             self.objects.put(&key, text.into()).await?;
         }
@@ -65,10 +76,18 @@ impl Conductor {
 
     /// Pulls a pipeline and makes its tables; publishes them too, if `publish`. A run of the same definition that was
     /// killed is taken up where it ended.
-    pub async fn run(&self, set: &DefinitionSet, pipeline: &str, publish: bool) -> anyhow::Result<Summary> {
+    pub async fn run(
+        &self,
+        set: &DefinitionSet,
+        pipeline: &str,
+        publish: bool,
+    ) -> anyhow::Result<Summary> {
         let pinned = set.pin(pipeline).map_err(|problems| {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("the pipeline `{pipeline}` cannot run:\n  {}", lines.join("\n  "))
+            anyhow::anyhow!(
+                "the pipeline `{pipeline}` cannot run:\n  {}",
+                lines.join("\n  ")
+            )
         })?;
         let definition = definitions::pin(self.objects.as_ref(), &pinned).await?;
         let (run, resumed) = match self.unfinished(pipeline, &definition).await? {
@@ -82,7 +101,9 @@ impl Conductor {
                     name: failure.name.to_string(),
                     message: failure.message.clone(),
                 };
-                self.ledger.finish(&run, RunStatus::Failed, Some(recorded)).await?;
+                self.ledger
+                    .finish(&run, RunStatus::Failed, Some(recorded))
+                    .await?;
                 return Err(anyhow::Error::new(failure).context(format!("the run {run} failed")));
             }
         }
@@ -93,17 +114,27 @@ impl Conductor {
     pub async fn publish_everything(&self, set: &DefinitionSet) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         for pipeline in set.pipelines.values() {
-            let Ok(pinned) = set.pin(&pipeline.name) else { continue };
+            let Ok(pinned) = set.pin(&pipeline.name) else {
+                continue;
+            };
             let definition = definitions::pin(self.objects.as_ref(), &pinned).await?;
             let run = new_run(&pipeline.name);
             for publish in &pipeline.publish {
-                let log = format!("{}/_delta_log/", keys::table(&pipeline.name, &publish.table));
+                let log = format!(
+                    "{}/_delta_log/",
+                    keys::table(&pipeline.name, &publish.table)
+                );
                 if self.objects.list(&log, None, 1).await?.is_empty() {
-                    lines.push(format!("{} is not there yet: millrace run {}", publish.target(), pipeline.name));
+                    lines.push(format!(
+                        "{} is not there yet: millrace run {}",
+                        publish.target(),
+                        pipeline.name
+                    ));
                     continue;
                 }
                 let input = input(&pinned, &run, &definition, &publish.target());
-                let observer = Bar::new(StepKind::Publish, &publish.target(), &MultiProgress::new());
+                let observer =
+                    Bar::new(StepKind::Publish, &publish.target(), &MultiProgress::new());
                 self.publish.run(&input, Deadline::NONE, &observer).await?;
             }
         }
@@ -132,9 +163,20 @@ impl Conductor {
 
     /// The last run, if it was killed: it is under way in the ledger, and no process of this machine works on it.
     async fn unfinished(&self, pipeline: &str, definition: &str) -> anyhow::Result<Option<RunId>> {
-        let filter = Filter { pipeline: Some(pipeline.to_owned()), status: None };
-        let last = self.ledger.list(&filter, None, 1).await?.runs.into_iter().next();
-        Ok(last.filter(|run| run.status == RunStatus::Running && run.definition == definition).map(|run| run.run))
+        let filter = Filter {
+            pipeline: Some(pipeline.to_owned()),
+            status: None,
+        };
+        let last = self
+            .ledger
+            .list(&filter, None, 1)
+            .await?
+            .runs
+            .into_iter()
+            .next();
+        Ok(last
+            .filter(|run| run.status == RunStatus::Running && run.definition == definition)
+            .map(|run| run.run))
     }
 
     async fn steps(
@@ -146,26 +188,44 @@ impl Conductor {
     ) -> Result<(), Failure> {
         let bars = MultiProgress::new();
         let pipeline = &pinned.pipeline;
-        let ingests = pipeline.resources.iter().map(|resource| (StepKind::Ingest, resource.name.clone()));
-        let transforms = pipeline.tables.iter().map(|table| (StepKind::Transform, table.name.clone()));
-        let publishes = pipeline.publish.iter().map(|publish| (StepKind::Publish, publish.target()));
+        let ingests = pipeline
+            .resources
+            .iter()
+            .map(|resource| (StepKind::Ingest, resource.name.clone()));
+        let transforms = pipeline
+            .tables
+            .iter()
+            .map(|table| (StepKind::Transform, table.name.clone()));
+        let publishes = pipeline
+            .publish
+            .iter()
+            .map(|publish| (StepKind::Publish, publish.target()));
         let last = if publish { pipeline.publish.len() } else { 0 };
         for (kind, name) in ingests.chain(transforms).chain(publishes.take(last)) {
             let bar = Bar::new(kind, &name, &bars);
             let started = Instant::now();
-            let counts = self.step(kind, input(pinned, run, definition, &name), &bar).await?;
+            let counts = self
+                .step(kind, input(pinned, run, definition, &name), &bar)
+                .await?;
             bar.finish(&counts, started.elapsed());
         }
         Ok(())
     }
 
     /// One step to its end, through all its checkpoints and waits.
-    async fn step(&self, kind: StepKind, mut input: StepInput, bar: &Bar) -> Result<Counts, Failure> {
+    async fn step(
+        &self,
+        kind: StepKind,
+        mut input: StepInput,
+        bar: &Bar,
+    ) -> Result<Counts, Failure> {
         let mut total = Counts::new();
         loop {
             self.ledger.step_started(kind, &input, "cli").await?;
             let result = self.invoke(kind, &input, bar).await;
-            self.ledger.step_ended(kind, &input, result.as_ref()).await?;
+            self.ledger
+                .step_ended(kind, &input, result.as_ref())
+                .await?;
             let output = result?;
             add_counts(&mut total, &output.counts);
             match output.next {
@@ -180,7 +240,12 @@ impl Conductor {
         }
     }
 
-    async fn invoke(&self, kind: StepKind, input: &StepInput, bar: &Bar) -> Result<StepOutput, Failure> {
+    async fn invoke(
+        &self,
+        kind: StepKind,
+        input: &StepInput,
+        bar: &Bar,
+    ) -> Result<StepOutput, Failure> {
         match kind {
             StepKind::Ingest => self.ingest.run(input, Deadline::NONE, bar).await,
             StepKind::Transform => self.transform.run(input, Deadline::NONE, bar).await,
@@ -190,7 +255,11 @@ impl Conductor {
 }
 
 fn new_run(pipeline: &str) -> RunId {
-    RunId::new(pipeline, jiff::Timestamp::now().as_second(), rand::rng().random())
+    RunId::new(
+        pipeline,
+        jiff::Timestamp::now().as_second(),
+        rand::rng().random(),
+    )
 }
 
 fn input(pinned: &Pinned, run: &RunId, definition: &str, name: &str) -> StepInput {
@@ -222,7 +291,8 @@ impl Bar {
     }
 
     fn waits(&self, seconds: u64) {
-        self.bar.set_message(format!("the source asks for {seconds} s of patience"));
+        self.bar
+            .set_message(format!("the source asks for {seconds} s of patience"));
     }
 
     fn finish(&self, counts: &Counts, took: Duration) {
@@ -239,10 +309,13 @@ impl Observer for Bar {
 
 /// Counts in words: `2 requests, 1,707 records, 1.2 MB`.
 fn told(counts: &Counts) -> String {
-    let words = counts.iter().filter(|(name, count)| **count > 0 && *name != "version").map(|(name, count)| match name.as_str() {
-        "bytes" => bytes(*count),
-        "waited_ms" => format!("{:.1} s waited", *count as f64 / 1e3),
-        name => format!("{} {}", grouped(*count), name.replace('_', " ")),
-    });
+    let words = counts
+        .iter()
+        .filter(|(name, count)| **count > 0 && *name != "version")
+        .map(|(name, count)| match name.as_str() {
+            "bytes" => bytes(*count),
+            "waited_ms" => format!("{:.1} s waited", *count as f64 / 1e3),
+            name => format!("{} {}", grouped(*count), name.replace('_', " ")),
+        });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -34,8 +34,14 @@ impl Demo {
     pub async fn show(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         let mut set = workspace.valid_definitions()?;
         let sample = if self.source == Source::Sample {
-            let sample = sample::start(sample::Options::default()).await.context("the sample source did not start")?;
-            println!("{} {} (a snapshot of real reports)", bold("source"), sample.url);
+            let sample = sample::start(sample::Options::default())
+                .await
+                .context("the sample source did not start")?;
+            println!(
+                "{} {} (a snapshot of real reports)",
+                bold("source"),
+                sample.url
+            );
             set = with_base_url(set, "usgs", &format!("{}/fdsnws/event/1", sample.url))?;
             Some(sample)
         } else {
@@ -44,7 +50,7 @@ impl Demo {
         };
         let store = postgres::start(&workspace.state("postgres")?).await?;
         let key = workspace.consumer_key()?;
-        let conductor = Conductor::new(workspace, workspace.secrets(&store.secrets(&key))?)?;
+        let conductor = Conductor::new(workspace, workspace.secrets(&store.secrets(&key)))?;
         let summary = conductor.run(&set, PIPELINE, true).await?;
         drop(sample);
         show(workspace, &set, PIPELINE, &summary).await?;
@@ -54,7 +60,11 @@ impl Demo {
         let first = first_rows(url, key).await?;
         println!("\n{} GET {url}/quakes?limit=3", bold("served"));
         println!("{first}");
-        println!("{} {url}/quakes   {} {key}", green("API: "), bold("x-api-key:"));
+        println!(
+            "{} {url}/quakes   {} {key}",
+            green("API: "),
+            bold("x-api-key:")
+        );
         println!("{} {url}/docs", green("docs:"));
         println!("\nTry next:");
         println!("  curl -H 'x-api-key: {key}' '{url}/quakes?min_magnitude=6'");
@@ -68,14 +78,33 @@ impl Demo {
 
 /// The first rows as a caller gets them.
 async fn first_rows(url: &str, key: &str) -> anyhow::Result<String> {
-    let answer = reqwest::Client::new().get(format!("{url}/quakes?limit=3")).header("x-api-key", key).send().await?;
+    let answer = reqwest::Client::new()
+        .get(format!("{url}/quakes?limit=3"))
+        .header("x-api-key", key)
+        .send()
+        .await?;
     let status = answer.status();
-    let body: Value = answer.json().await.context("the API's answer is not JSON")?;
+    let body: Value = answer
+        .json()
+        .await
+        .context("the API's answer is not JSON")?;
     anyhow::ensure!(status.is_success(), "the API answered {status}: {body}");
-    let data = body["data"].as_array().context("the API's answer has no data")?;
-    let columns: Vec<String> =
-        data.first().and_then(Value::as_object).map(|row| row.keys().cloned().collect()).unwrap_or_default();
-    let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-    let lines = data.iter().map(|row| columns.iter().map(|column| cell(&row[column])).collect()).collect();
+    let data = body["data"]
+        .as_array()
+        .context("the API's answer has no data")?;
+    let columns: Vec<String> = data
+        .first()
+        .and_then(Value::as_object)
+        .map(|row| row.keys().cloned().collect())
+        .unwrap_or_default();
+    let cell = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), ToOwned::to_owned)
+    };
+    let lines = data
+        .iter()
+        .map(|row| columns.iter().map(|column| cell(&row[column])).collect())
+        .collect();
     Ok(rows(&columns, lines))
 }

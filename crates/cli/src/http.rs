@@ -13,7 +13,10 @@ const BODY_LIMIT: usize = 1024 * 1024;
 
 /// All requests go to `serve`.
 pub fn router(serve: Arc<Serve>) -> Router {
-    Router::new().fallback(answer).layer(DefaultBodyLimit::max(BODY_LIMIT)).with_state(serve)
+    Router::new()
+        .fallback(answer)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(serve)
 }
 
 async fn answer(State(serve): State<Arc<Serve>>, request: Request) -> Response {
@@ -23,5 +26,8 @@ async fn answer(State(serve): State<Arc<Serve>>, request: Request) -> Response {
         *response.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
         return response;
     };
-    serve.handle(http::Request::from_parts(parts, body)).await.map(|bytes: Bytes| Body::from(bytes))
+    serve
+        .handle(http::Request::from_parts(parts, body))
+        .await
+        .map(|bytes: Bytes| Body::from(bytes))
 }

@@ -19,17 +19,27 @@ use std::process::ExitCode;
 /// A connection says how a system is reached, a pipeline what is pulled and what it becomes, an endpoint what is
 /// served. They are YAML files in connections/, pipelines/ and endpoints/.
 #[derive(Parser)]
-#[command(name = "millrace", version, after_help = "\
+#[command(
+    name = "millrace",
+    version,
+    after_help = "\
 The first own pipeline:
   millrace new connection shop --base-url https://api.example.com
   millrace new pipeline orders --connection shop --path /orders
   millrace run orders            pulls, makes tables, shows the first rows
   millrace new endpoint orders   a route over what the pipeline publishes
   millrace check                 says what is wrong, with file, line and field
-  millrace serve                 the API, with its documentation, on this machine")]
+  millrace serve                 the API, with its documentation, on this machine"
+)]
 struct Cli {
     /// The folder that holds connections/, pipelines/ and endpoints/.
-    #[arg(long, short = 'C', global = true, default_value = ".", value_name = "FOLDER")]
+    #[arg(
+        long,
+        short = 'C',
+        global = true,
+        default_value = ".",
+        value_name = "FOLDER"
+    )]
     directory: std::path::PathBuf,
     /// Where what is pulled is kept on this machine; `.millrace/local` in the folder unless said otherwise.
     #[arg(long, global = true, value_name = "FOLDER", env = "MILLRACE_STATE")]
@@ -58,8 +68,12 @@ fn main() -> ExitCode {
     // `millrace run orders | head` ends like any other command does.
     sigpipe::reset();
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let workspace = workspace::Workspace::new(cli.directory, cli.state);
     match act(cli.command, &workspace) {
         Ok(code) => code,
@@ -71,7 +85,9 @@ fn main() -> ExitCode {
 }
 
 fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let result = match command {
         Command::Check => check::check(workspace),
         Command::New(new) => new.write(workspace),

@@ -62,7 +62,13 @@ impl New {
                 connection(&name, &base_url),
                 format!("millrace new pipeline {name}"),
             ),
-            Kind::Pipeline { name, connection, path, records, key } => {
+            Kind::Pipeline {
+                name,
+                connection,
+                path,
+                records,
+                key,
+            } => {
                 let connection = connection.unwrap_or_else(|| name.clone());
                 (
                     PathBuf::from(format!("pipelines/{name}.yaml")),
@@ -73,12 +79,20 @@ impl New {
             Kind::Endpoint { name, pipeline } => {
                 let from = pipeline.as_deref().unwrap_or(&name);
                 let published = published(workspace, from)?;
-                (PathBuf::from(format!("endpoints/{name}.yaml")), endpoint(&name, from, &published), "millrace serve".into())
+                (
+                    PathBuf::from(format!("endpoints/{name}.yaml")),
+                    endpoint(&name, from, &published),
+                    "millrace serve".into(),
+                )
             }
         };
         create(workspace, &file, &text)?;
         println!("{} {}", green("wrote"), file.display());
-        println!("Look through it, then: {}   and: {}", bold("millrace check"), bold(&next));
+        println!(
+            "Look through it, then: {}   and: {}",
+            bold("millrace check"),
+            bold(&next)
+        );
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -92,28 +106,44 @@ struct Published {
 fn published(workspace: &Workspace, pipeline: &str) -> anyhow::Result<Published> {
     let (set, _) = workspace.definitions()?;
     let Some(found) = set.pipelines.get(pipeline) else {
-        bail!("no valid pipeline `{pipeline}`: name one with --pipeline, or see what `millrace check` says of it");
+        bail!(
+            "no valid pipeline `{pipeline}`: name one with --pipeline, or see what `millrace check` says of it"
+        );
     };
     let Some(publish) = found.publish.first() else {
-        bail!("the pipeline `{pipeline}` publishes nothing: add a `publish` entry to pipelines/{pipeline}.yaml");
+        bail!(
+            "the pipeline `{pipeline}` publishes nothing: add a `publish` entry to pipelines/{pipeline}.yaml"
+        );
     };
-    let key = found.table(&publish.table).and_then(|table| table.key.first().cloned());
-    Ok(Published { target: publish.target(), key })
+    let key = found
+        .table(&publish.table)
+        .and_then(|table| table.key.first().cloned());
+    Ok(Published {
+        target: publish.target(),
+        key,
+    })
 }
 
 fn create(workspace: &Workspace, file: &std::path::Path, text: &str) -> anyhow::Result<()> {
     let path = workspace.directory.join(file);
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let mut opened = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            anyhow::anyhow!("{} exists already; nothing was changed", path.display())
-        } else {
-            anyhow::anyhow!("cannot write {}: {error}", path.display())
-        }
-    })?;
-    opened.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    let mut opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                anyhow::anyhow!("{} exists already; nothing was changed", path.display())
+            } else {
+                anyhow::anyhow!("cannot write {}: {error}", path.display())
+            }
+        })?;
+    opened
+        .write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn connection(name: &str, base_url: &str) -> String {
@@ -166,7 +196,11 @@ publish:
 fn endpoint(name: &str, pipeline: &str, published: &Published) -> String {
     let path = name.replace('_', "-");
     let target = &published.target;
-    let order = published.key.as_ref().map(|key| format!(" ORDER BY {key}")).unwrap_or_default();
+    let order = published
+        .key
+        .as_ref()
+        .map(|key| format!(" ORDER BY {key}"))
+        .unwrap_or_default();
     format!(
         "\
 # yaml-language-server: $schema=../schemas/endpoint.schema.json
@@ -192,11 +226,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_valid_as_it_stands() {
-        parse::connection("connections/shop.yaml", &connection("shop", "https://api.example.com")).expect("connection");
+        parse::connection(
+            "connections/shop.yaml",
+            &connection("shop", "https://api.example.com"),
+        )
+        .expect("connection");
         let text = pipeline("daily-orders", "shop", "/orders", Some("data.items"), "id");
         let orders = parse::pipeline("pipelines/daily-orders.yaml", &text).expect("pipeline");
         assert_eq!(orders.publish[0].target(), "daily_orders.daily_orders");
-        let published = Published { target: "daily_orders.daily_orders".into(), key: Some("id".into()) };
-        parse::endpoint("endpoints/orders.yaml", &endpoint("orders", "daily-orders", &published)).expect("endpoint");
+        let published = Published {
+            target: "daily_orders.daily_orders".into(),
+            key: Some("id".into()),
+        };
+        parse::endpoint(
+            "endpoints/orders.yaml",
+            &endpoint("orders", "daily-orders", &published),
+        )
+        .expect("endpoint");
     }
 }

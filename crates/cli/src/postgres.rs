@@ -64,7 +64,11 @@ pub async fn start(dir: &Path) -> anyhow::Result<Store> {
     let binaries = std::env::var_os("MILLRACE_POSTGRES_BIN").map(PathBuf::from);
     let server = PrivateServer::start(dir, binaries.as_deref()).await?;
     let (owner, reader) = server.store(DATABASE).await?;
-    Ok(Store { server, owner, reader })
+    Ok(Store {
+        server,
+        owner,
+        reader,
+    })
 }
 
 impl Postgres {
@@ -76,7 +80,11 @@ impl Postgres {
                 if json {
                     println!("{}", described(&store));
                 } else {
-                    println!("{} on 127.0.0.1:{}, database {DATABASE}", green("PostgreSQL listens"), store.owner.port);
+                    println!(
+                        "{} on 127.0.0.1:{}, database {DATABASE}",
+                        green("PostgreSQL listens"),
+                        store.owner.port
+                    );
                 }
                 // The server stops when the last one who holds it lets go; this command leaves it running on purpose.
                 std::mem::forget(store.server);
@@ -85,7 +93,14 @@ impl Postgres {
                 let dir = folder(workspace, dir)?;
                 if dir.exists() {
                     let stopped = start(&dir).await?.server.stop().await?;
-                    println!("{}", if stopped { "PostgreSQL is stopped" } else { "somebody else uses PostgreSQL still" });
+                    println!(
+                        "{}",
+                        if stopped {
+                            "PostgreSQL is stopped"
+                        } else {
+                            "somebody else uses PostgreSQL still"
+                        }
+                    );
                 }
             }
         }

@@ -34,25 +34,43 @@ impl Run {
     pub async fn run(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         let mut set = workspace.valid_definitions()?;
         for other in &self.base_url {
-            let (connection, url) = other.split_once('=').context("--base-url takes CONNECTION=URL")?;
+            let (connection, url) = other
+                .split_once('=')
+                .context("--base-url takes CONNECTION=URL")?;
             set = with_base_url(set, connection, url)?;
         }
         known(&set, &self.pipeline)?;
         println!("{} {}", bold("running"), self.pipeline);
-        let store = if self.publish { Some(postgres::start(&workspace.state("postgres")?).await?) } else { None };
+        let store = if self.publish {
+            Some(postgres::start(&workspace.state("postgres")?).await?)
+        } else {
+            None
+        };
         let key = workspace.consumer_key()?;
-        let made = store.as_ref().map(|store| store.secrets(&key)).unwrap_or_default();
-        let conductor = Conductor::new(workspace, workspace.secrets(&made)?)?;
+        let made = store
+            .as_ref()
+            .map(|store| store.secrets(&key))
+            .unwrap_or_default();
+        let conductor = Conductor::new(workspace, workspace.secrets(&made))?;
         let summary = conductor.run(&set, &self.pipeline, self.publish).await?;
         show(workspace, &set, &self.pipeline, &summary).await?;
-        println!("Next: {} serves it; {} is all of it.", bold("millrace serve"), workspace.lake()?.display());
+        println!(
+            "Next: {} serves it; {} is all of it.",
+            bold("millrace serve"),
+            workspace.lake()?.display()
+        );
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// The set with another base_url for one connection.
-pub fn with_base_url(set: DefinitionSet, connection: &str, url: &str) -> anyhow::Result<DefinitionSet> {
-    set.with_base_url(connection, url).map_err(|problem| anyhow::anyhow!("{problem}"))
+pub fn with_base_url(
+    set: DefinitionSet,
+    connection: &str,
+    url: &str,
+) -> anyhow::Result<DefinitionSet> {
+    set.with_base_url(connection, url)
+        .map_err(|problem| anyhow::anyhow!("{problem}"))
 }
 
 fn known(set: &DefinitionSet, pipeline: &str) -> anyhow::Result<()> {
@@ -60,21 +78,41 @@ fn known(set: &DefinitionSet, pipeline: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         names.contains(&pipeline),
         "there is no pipeline `{pipeline}`; there are: {}",
-        if names.is_empty() { "none (`millrace new pipeline NAME` writes one)".into() } else { names.join(", ") }
+        if names.is_empty() {
+            "none (`millrace new pipeline NAME` writes one)".into()
+        } else {
+            names.join(", ")
+        }
     );
     Ok(())
 }
 
 /// The first rows of the pipeline's tables.
-pub async fn show(workspace: &Workspace, set: &DefinitionSet, pipeline: &str, summary: &Summary) -> anyhow::Result<()> {
+pub async fn show(
+    workspace: &Workspace,
+    set: &DefinitionSet,
+    pipeline: &str,
+    summary: &Summary,
+) -> anyhow::Result<()> {
     let lake = Lake::at(&workspace.lake()?.display().to_string())?;
-    let resumed = if summary.resumed { " (taken up where it was killed)" } else { "" };
+    let resumed = if summary.resumed {
+        " (taken up where it was killed)"
+    } else {
+        ""
+    };
     println!("{} {}{resumed}", green("done:"), summary.run);
     for made in &set.pipelines[pipeline].tables {
-        let Some(found) = lake.table(&keys::table(pipeline, &made.name)).await? else { continue };
-        let rows = found.rows().map_or_else(String::new, |rows| format!(" ({} rows)", table::grouped(rows)));
+        let Some(found) = lake.table(&keys::table(pipeline, &made.name)).await? else {
+            continue;
+        };
+        let rows = found.rows().map_or_else(String::new, |rows| {
+            format!(" ({} rows)", table::grouped(rows))
+        });
         println!("\n{}{rows}", bold(&made.name));
-        println!("{}", table::batches(&found.preview(SHOWN).await?, &made.key)?);
+        println!(
+            "{}",
+            table::batches(&found.preview(SHOWN).await?, &made.key)?
+        );
     }
     Ok(())
 }

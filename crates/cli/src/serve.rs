@@ -53,31 +53,49 @@ impl Serve {
         let set = workspace.valid_definitions()?;
         let store = postgres::start(&workspace.state("postgres")?).await?;
         let key = workspace.consumer_key()?;
-        let secrets = workspace.secrets(&store.secrets(&key))?;
+        let secrets = workspace.secrets(&store.secrets(&key));
         let conductor = Conductor::new(workspace, Arc::clone(&secrets))?;
         conductor.keep_definitions(workspace).await?;
         for line in conductor.publish_everything(&set).await? {
             println!("{line}");
         }
-        let service = Arc::new(Service::new(workspace.objects()?, secrets, STORE_READER.to_owned()));
+        let service = Arc::new(Service::new(
+            workspace.objects()?,
+            secrets,
+            STORE_READER.to_owned(),
+        ));
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
-            .with_context(|| format!("cannot listen on port {}: choose another with --port", self.port))?;
+            .with_context(|| {
+                format!(
+                    "cannot listen on port {}: choose another with --port",
+                    self.port
+                )
+            })?;
         let url = format!("http://{}", listener.local_addr()?);
         let file = workspace.state("serve.json")?;
-        let running = Running { pid: std::process::id(), url: url.clone(), key: key.clone() };
-        std::fs::write(&file, serde_json::to_vec(&running)?).with_context(|| format!("cannot write {}", file.display()))?;
+        let running = Running {
+            pid: std::process::id(),
+            url: url.clone(),
+            key: key.clone(),
+        };
+        std::fs::write(&file, serde_json::to_vec(&running)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
         println!("{} {}", green("serving"), bold(&url));
         for endpoint in set.endpoints.values() {
             for route in &endpoint.routes {
-                let header = route.auth.as_ref().map_or(String::new(), |_| format!(" -H 'x-api-key: {key}'"));
+                let header = route
+                    .auth
+                    .as_ref()
+                    .map_or(String::new(), |_| format!(" -H 'x-api-key: {key}'"));
                 println!("  curl{header} '{url}{}'", route.path);
             }
         }
         println!("  {url}/docs   the documentation; {url}/openapi.json the contract");
         println!("  Ctrl-C ends it.");
         let followed = follow(workspace, &conductor);
-        let served = axum::serve(listener, http::router(service)).with_graceful_shutdown(told_to_stop());
+        let served =
+            axum::serve(listener, http::router(service)).with_graceful_shutdown(told_to_stop());
         tokio::select! {
             result = async { served.await } => result.context("the server ended")?,
             result = followed => result?,
@@ -106,7 +124,10 @@ async fn follow(workspace: &Workspace, conductor: &Conductor) -> anyhow::Result<
 }
 
 async fn told_to_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -119,7 +140,8 @@ async fn told_to_stop() {
 pub async fn start_apart(workspace: &Workspace) -> anyhow::Result<Running> {
     stop(workspace)?;
     let log = workspace.state("serve.log")?;
-    let file = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let file =
+        std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut child = {
         use std::os::unix::process::CommandExt;
         Command::new(std::env::current_exe()?)
@@ -144,7 +166,7 @@ pub async fn start_apart(workspace: &Workspace) -> anyhow::Result<Running> {
         }
         let ended = child.try_wait()?.is_some();
         anyhow::ensure!(
-            !ended && started.elapsed() < Duration::from_secs(60),
+            !ended && started.elapsed() < Duration::from_mins(1),
             "the server did not start; its last words:\n{}",
             std::fs::read_to_string(&log).unwrap_or_default()
         );
@@ -154,21 +176,42 @@ pub async fn start_apart(workspace: &Workspace) -> anyhow::Result<Running> {
 
 fn running(workspace: &Workspace) -> anyhow::Result<Option<Running>> {
     let file: PathBuf = workspace.state("serve.json")?;
-    let Ok(text) = std::fs::read(file) else { return Ok(None) };
+    let Ok(text) = std::fs::read(file) else {
+        return Ok(None);
+    };
     Ok(serde_json::from_slice(&text).ok())
 }
 
 /// Ends the server of this folder, if one runs, and waits until it is gone.
 fn stop(workspace: &Workspace) -> anyhow::Result<()> {
-    let Some(running) = running(workspace)? else { return Ok(()) };
+    let Some(running) = running(workspace)? else {
+        return Ok(());
+    };
     let pid = running.pid.to_string();
     // The number may belong to somebody else by now: only a `millrace` is told to stop.
-    let name = Command::new("ps").args(["-o", "comm=", "-p", &pid]).output().context("cannot run `ps`")?;
-    if String::from_utf8_lossy(&name.stdout).trim().ends_with("millrace") {
-        Command::new("kill").arg(&pid).status().context("cannot run `kill`")?;
+    let name = Command::new("ps")
+        .args(["-o", "comm=", "-p", &pid])
+        .output()
+        .context("cannot run `ps`")?;
+    if String::from_utf8_lossy(&name.stdout)
+        .trim()
+        .ends_with("millrace")
+    {
+        Command::new("kill")
+            .arg(&pid)
+            .status()
+            .context("cannot run `kill`")?;
         let until = Instant::now() + Duration::from_secs(20);
-        while Command::new("kill").args(["-0", &pid]).stderr(Stdio::null()).status()?.success() {
-            anyhow::ensure!(Instant::now() < until, "the server (process {pid}) does not end: kill it yourself");
+        while Command::new("kill")
+            .args(["-0", &pid])
+            .stderr(Stdio::null())
+            .status()?
+            .success()
+        {
+            anyhow::ensure!(
+                Instant::now() < until,
+                "the server (process {pid}) does not end: kill it yourself"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         println!("the server is stopped");
@@ -176,4 +219,3 @@ fn stop(workspace: &Workspace) -> anyhow::Result<()> {
     std::fs::remove_file(workspace.state("serve.json")?).ok();
     Ok(())
 }
-

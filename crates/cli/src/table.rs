@@ -12,7 +12,9 @@ const CHARACTERS: usize = 28;
 /// Rows under their columns' names.
 pub fn rows(columns: &[String], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_preset(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns);
     for row in rows {
         table.add_row(row.into_iter().map(|cell| shortened(&cell)));
@@ -22,15 +24,22 @@ pub fn rows(columns: &[String], rows: Vec<Vec<String>>) -> String {
 
 /// The rows of record batches: the columns of `first`, then as many others as fit.
 pub fn batches(batches: &[RecordBatch], first: &[String]) -> anyhow::Result<String> {
-    let Some(batch) = batches.first() else { return Ok("  no rows".into()) };
+    let Some(batch) = batches.first() else {
+        return Ok("  no rows".into());
+    };
     let schema = batch.schema();
     let named = first.iter().filter_map(|name| schema.index_of(name).ok());
     let mut shown: Vec<usize> = named.collect();
-    let others: Vec<usize> = (0..batch.num_columns()).filter(|column| !shown.contains(column)).collect();
+    let others: Vec<usize> = (0..batch.num_columns())
+        .filter(|column| !shown.contains(column))
+        .collect();
     shown.extend(others);
     let more = shown.len().saturating_sub(COLUMNS);
     shown.truncate(COLUMNS);
-    let mut columns: Vec<String> = shown.iter().map(|column| schema.field(*column).name().clone()).collect();
+    let mut columns: Vec<String> = shown
+        .iter()
+        .map(|column| schema.field(*column).name().clone())
+        .collect();
     if more > 0 {
         columns.push(format!("+ {more} columns"));
     }
@@ -41,7 +50,12 @@ pub fn batches(batches: &[RecordBatch], first: &[String]) -> anyhow::Result<Stri
             .iter()
             .map(|column| ArrayFormatter::try_new(batch.column(*column).as_ref(), &options))
             .collect::<Result<_, _>>()?;
-        lines.extend((0..batch.num_rows()).map(|row| cells.iter().map(|cell| cell.value(row).to_string()).collect()));
+        lines.extend((0..batch.num_rows()).map(|row| {
+            cells
+                .iter()
+                .map(|cell| cell.value(row).to_string())
+                .collect()
+        }));
     }
     Ok(rows(&columns, lines))
 }

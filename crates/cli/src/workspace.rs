@@ -36,8 +36,12 @@ impl Workspace {
 
     /// A path in the state's folder, which is made if it is not there.
     pub fn state(&self, name: &str) -> anyhow::Result<PathBuf> {
-        std::fs::create_dir_all(&self.state)
-            .with_context(|| format!("cannot make the folder {} (choose another with --state)", self.state.display()))?;
+        std::fs::create_dir_all(&self.state).with_context(|| {
+            format!(
+                "cannot make the folder {} (choose another with --state)",
+                self.state.display()
+            )
+        })?;
         let folder = self.state.canonicalize()?;
         Ok(folder.join(name))
     }
@@ -45,7 +49,8 @@ impl Workspace {
     /// The folder that stands in for the lake's bucket.
     pub fn lake(&self) -> anyhow::Result<PathBuf> {
         let lake = self.state("lake")?;
-        std::fs::create_dir_all(&lake).with_context(|| format!("cannot make the folder {}", lake.display()))?;
+        std::fs::create_dir_all(&lake)
+            .with_context(|| format!("cannot make the folder {}", lake.display()))?;
         Ok(lake)
     }
 
@@ -57,11 +62,16 @@ impl Workspace {
     /// The secrets of this machine: `secrets.yaml` in the definitions' folder (keep it out of version control), and
     /// `MILLRACE_SECRET_…` of the environment (`MILLRACE_SECRET_MILLRACE_CRM` is the secret `millrace/crm`), which wins.
     /// `made` are those that this process made itself, by name.
-    pub fn secrets(&self, made: &[(&str, String)]) -> anyhow::Result<Arc<dyn Secrets>> {
-        let mut values: BTreeMap<String, String> =
-            made.iter().map(|(name, value)| (LocalSecrets::variable(name), value.clone())).collect();
+    pub fn secrets(&self, made: &[(&str, String)]) -> Arc<dyn Secrets> {
+        let mut values: BTreeMap<String, String> = made
+            .iter()
+            .map(|(name, value)| (LocalSecrets::variable(name), value.clone()))
+            .collect();
         values.extend(std::env::vars());
-        Ok(Arc::new(LocalSecrets::new(Some(self.directory.join("secrets.yaml")), values)))
+        Arc::new(LocalSecrets::new(
+            Some(self.directory.join("secrets.yaml")),
+            values,
+        ))
     }
 
     /// The key by which a consumer on this machine asks; made when it is first asked for, then kept.
@@ -70,7 +80,11 @@ impl Workspace {
         if let Ok(key) = std::fs::read_to_string(&path) {
             return Ok(key);
         }
-        let key: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(24).map(char::from).collect();
+        let key: String = rand::rng()
+            .sample_iter(rand::distr::Alphanumeric)
+            .take(24)
+            .map(char::from)
+            .collect();
         std::fs::write(&path, &key).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(key)
     }
@@ -101,11 +115,18 @@ impl Workspace {
         let mut files = Vec::new();
         for kind in KINDS {
             let folder = self.directory.join(format!("{kind}s"));
-            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                continue;
+            };
             for entry in entries {
-                let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-                let Some(name) = yaml_name(&path) else { continue };
-                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let path = entry
+                    .with_context(|| format!("cannot read {}", folder.display()))?
+                    .path();
+                let Some(name) = yaml_name(&path) else {
+                    continue;
+                };
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 files.push((format!("{kind}s/{name}"), text));
             }
         }
@@ -116,5 +137,8 @@ impl Workspace {
 
 fn yaml_name(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
-    (name.ends_with(".yaml") && !name.starts_with('.')).then_some(name)
+    let is_yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml");
+    (is_yaml && !name.starts_with('.')).then_some(name)
 }

@@ -1,5 +1,7 @@
 //! Tables in a folder: what is committed is what is read, and of two commits at once one is told so.
 
+#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
+
 use arrow::array::{
     ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };

@@ -1,5 +1,7 @@
 //! The private server and the set-up of a store, against PostgreSQL itself.
 
+#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
+
 use millrace_model::FailureName;
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::{SslMode, bootstrap, connect};

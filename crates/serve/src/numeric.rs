@@ -127,6 +127,11 @@ pub fn parse(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::float_cmp,
+        reason = "the very same number is what is asked for"
+    )]
+
     use super::*;
     use proptest::prelude::*;
 

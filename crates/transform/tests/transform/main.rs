@@ -1,5 +1,7 @@
 //! Raw segments, written by hand as ingest writes them → Delta tables in a folder.
 
+#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
+
 mod expectations;
 mod faults;
 mod harness;
