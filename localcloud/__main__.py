@@ -141,7 +141,7 @@ def _remove(instance: Instance) -> None:
     source.stop(instance)
     aws.stop(instance)
     store.stop(instance)
-    packages.remove_task_image(instance)
+    packages.remove_images(instance)
     processes.stop_marked(instance.identity)
     instance.remove()
 

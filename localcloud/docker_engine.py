@@ -37,6 +37,11 @@ def remove_containers_of(url: str) -> None:
         subprocess.run(["docker", "rm", "--force", "--volumes", *containers], capture_output=True, check=False)
 
 
-def remove_image(image: str) -> None:
-    """Removes an image, if it is there."""
-    subprocess.run(["docker", "image", "rm", "--force", image], capture_output=True, check=False)
+def remove_images(label: str) -> None:
+    """Removes the images that were built with that label, those included that a later one of the same name replaced."""
+    found = subprocess.run(
+        ["docker", "image", "ls", "--quiet", "--filter", f"label={label}"], capture_output=True, text=True, check=False
+    )
+    images = list(dict.fromkeys(found.stdout.split()))
+    if images:
+        subprocess.run(["docker", "image", "rm", "--force", *images], capture_output=True, check=False)

@@ -76,15 +76,13 @@ def task_image(instance: Instance) -> str:
     name = f"millrace-task:{instance.identity[:12]}"
     if instance.facts.get("tasks") == "containers":
         step("making the task's image")
-        build_image(name, instance.folder("image"), {"/task": _task_program()}, ["/task"])
-        instance.facts["image"] = name
-        instance.save()
+        build_image(name, instance.identity, instance.folder("image"), {"/task": _task_program()}, ["/task"])
     return name
 
 
-def build_image(name: str, context: Path, programs: Mapping[str, Path], entry_point: list[str]) -> None:
-    """Makes an image FROM scratch: the programs, what they are linked with if they are not static, and certificates:
-    an AWS client does not start without any, even where it speaks HTTP."""
+def build_image(name: str, identity: str, context: Path, programs: Mapping[str, Path], entry_point: list[str]) -> None:
+    """Makes an image FROM scratch, labelled as the instance's: the programs, what they are linked with if they are not
+    static, and certificates. An AWS client does not start without any, even where it speaks HTTP."""
     shutil.rmtree(context)
     root = context / "root"
     (root / "tmp").mkdir(parents=True)
@@ -106,7 +104,7 @@ def build_image(name: str, context: Path, programs: Mapping[str, Path], entry_po
     # The builder that every engine has; BuildKit is a plugin that may be missing.
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
     done = subprocess.run(
-        ["docker", "build", "--quiet", "--tag", name, str(context)],
+        ["docker", "build", "--quiet", "--force-rm", "--label", _label(identity), "--tag", name, str(context)],
         env=environment,
         capture_output=True,
         text=True,
@@ -132,8 +130,11 @@ def _libraries(program: Path) -> list[Path]:
     return [Path(path) for path in dict.fromkeys(paths)]
 
 
-def remove_task_image(instance: Instance) -> None:
-    """Removes the image that was made for the instance."""
-    image = instance.facts.pop("image", None)
-    if image:
-        docker_engine.remove_image(image)
+def remove_images(instance: Instance) -> None:
+    """Removes the images that were made for the instance."""
+    if instance.facts.get("tasks") == "containers":
+        docker_engine.remove_images(_label(instance.identity))
+
+
+def _label(identity: str) -> str:
+    return f"millrace.instance={identity}"

@@ -111,8 +111,9 @@ class Containers(EmulatorTest):
         cls.mended = Cloud(MILLRACE_TASK_PROGRAM="")
         cls.addClassCleanup(cls.mended.close)
         programs = {f"/bin/{name}": Path(str(shutil.which(name))) for name in ("bash", "env", "id", "touch", "sleep")}
-        packages.build_image(cls.IMAGE, cls.mended.instance.folder("image"), programs, ["/bin/bash", "-c"])
-        cls.addClassCleanup(docker_engine.remove_image, cls.IMAGE)
+        instance = cls.mended.instance
+        cls.addClassCleanup(packages.remove_images, instance)
+        packages.build_image(cls.IMAGE, instance.identity, instance.folder("image"), programs, ["/bin/bash", "-c"])
 
     def _run(self, cloud: Cloud, script: str) -> str:
         """Runs a container to its end and gives its log."""

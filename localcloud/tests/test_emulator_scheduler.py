@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import re
 import time
@@ -27,6 +28,11 @@ def _schedule(cloud: Cloud, name: str, function: str, expression: str, **options
 
 def _at(time: datetime.datetime) -> str:
     return f"at({time:%Y-%m-%dT%H:%M:%S})"
+
+
+def _later_than(cloud: Cloud, function: str, number: int) -> list[Any]:
+    """What a function was asked behind the first so many times."""
+    return cloud.asked(function)[number:]
 
 
 class Scheduler(EmulatorTest):
@@ -55,7 +61,7 @@ class Scheduler(EmulatorTest):
                 now = datetime.datetime.now(datetime.timezone.utc)
                 due = now.replace(microsecond=0) + datetime.timedelta(seconds=2)
                 _schedule(cloud, f"{self.name}-{number}", function, _at(due))
-                asked = until(lambda expected=number + 1: cloud.asked(self.name)[expected - 1 :])
+                asked = until(functools.partial(_later_than, cloud, self.name, number))
                 delays.append(asked[0]["at"] - due.timestamp())
             return max(delays) > 2
 
