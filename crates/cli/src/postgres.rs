@@ -2,6 +2,7 @@
 
 use crate::table::green;
 use crate::workspace::{CONSUMERS, STORE_OWNER, STORE_READER, Workspace};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::{Credentials, SslMode};
@@ -29,6 +30,21 @@ enum Action {
         /// Prints where it listens and its two roles as JSON, passwords included.
         #[arg(long)]
         json: bool,
+    },
+    /// Makes an operational store of a PostgreSQL that is there already: the two roles, and what publish notes.
+    ///
+    /// Each file holds the JSON that the secret of that role holds; all three name the same database. To run it again is
+    /// harmless, and gives the roles the passwords of the files.
+    Bootstrap {
+        /// The credentials of a role that may create roles.
+        #[arg(long, value_name = "FILE")]
+        admin: PathBuf,
+        /// The credentials that publish is to have.
+        #[arg(long, value_name = "FILE")]
+        owner: PathBuf,
+        /// The credentials that serve is to have.
+        #[arg(long, value_name = "FILE")]
+        reader: PathBuf,
     },
     /// Stops it, if nobody else uses it.
     Stop {
@@ -89,6 +105,24 @@ impl Postgres {
                 // The server stops when the last one who holds it lets go; this command leaves it running on purpose.
                 std::mem::forget(store.server);
             }
+            Action::Bootstrap {
+                admin,
+                owner,
+                reader,
+            } => {
+                let (admin, owner, reader) = (
+                    credentials(&admin)?,
+                    credentials(&owner)?,
+                    credentials(&reader)?,
+                );
+                millrace_postgres::bootstrap(&admin, &owner, &reader).await?;
+                println!(
+                    "{} {} publishes, {} serves",
+                    green("the store is ready:"),
+                    owner.username,
+                    reader.username
+                );
+            }
             Action::Stop { dir } => {
                 let dir = folder(workspace, dir)?;
                 if dir.exists() {
@@ -106,6 +140,12 @@ impl Postgres {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn credentials(file: &Path) -> anyhow::Result<Credentials> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    Ok(Credentials::parse(&name, &text)?)
 }
 
 fn folder(workspace: &Workspace, dir: Option<PathBuf>) -> anyhow::Result<PathBuf> {
