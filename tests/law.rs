@@ -223,20 +223,13 @@ impl Metadata {
 
     /// What each package depends on directly, development aside.
     fn edges(&self) -> BTreeMap<&str, Vec<&str>> {
-        let normal =
-            |resolved: &&Resolved| resolved.dep_kinds.iter().any(|kind| kind.kind.is_none());
-        let targets = |node: &'_ Node| -> Vec<&str> {
-            node.deps
-                .iter()
-                .filter(normal)
-                .map(|resolved| resolved.pkg.as_str())
-                .collect()
-        };
-        self.resolve
-            .nodes
-            .iter()
-            .map(|node| (node.id.as_str(), targets(node)))
-            .collect()
+        let mut edges = BTreeMap::new();
+        for node in &self.resolve.nodes {
+            let is_normal = |to: &&Resolved| to.dep_kinds.iter().any(|kind| kind.kind.is_none());
+            let to = node.deps.iter().filter(is_normal).map(|to| to.pkg.as_str());
+            edges.insert(node.id.as_str(), to.collect());
+        }
+        edges
     }
 }
 
