@@ -548,16 +548,22 @@ async fn a_publish_that_is_killed_leaves_the_old_rows() {
     let mut killed = 0;
     for milliseconds in [1, 5, 20, 60, 120, 200] {
         // Dropping the future drops the connection, as a killed process does.
-        match tokio::time::timeout(Duration::from_millis(milliseconds), place.run(&input)).await {
-            Err(_) => {
-                killed += 1;
-                assert_eq!(place.rows().await, owned(&[(1, "old")]));
-            }
-            Ok(_) => break,
+        if tokio::time::timeout(Duration::from_millis(milliseconds), place.run(&input))
+            .await
+            .is_ok()
+        {
+            break;
         }
+        // A commit that was on its way may arrive after its sender's death: then all is there, and never a part.
+        let rows = place.rows().await;
+        if rows.len() == 200_000 {
+            break;
+        }
+        killed += 1;
+        assert_eq!(rows, owned(&[(1, "old")]));
     }
     assert!(killed > 0);
-    assert_eq!(place.published(&input).await["rows"], 200_000);
+    place.published(&input).await;
     assert_eq!(place.rows().await.len(), 200_000);
     let left =
         "SELECT count(*) FROM pg_class WHERE relname LIKE 'millrace_new%' OR relname LIKE '%_new'";

@@ -20,7 +20,7 @@ impl RunAs {
     /// The user that a server in that folder must run as; none where it may run as the one who asks.
     pub fn needed_in(dir: &Path) -> Result<Option<Self>, Error> {
         // Whoever makes a file owns it: there is no safe call that tells who one is.
-        let probe = dir.join(format!("probe-{}", std::process::id()));
+        let probe = dir.join(format!("probe-{:016x}", rand::random::<u64>()));
         File::create(&probe).map_err(at(&probe))?;
         let uid = fs::metadata(&probe).map(|metadata| metadata.uid());
         fs::remove_file(&probe).map_err(at(&probe))?;
