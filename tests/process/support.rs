@@ -41,6 +41,15 @@ impl Author {
         author
     }
 
+    /// With a source that sets no limit: the shipped connection is polite to the real one.
+    pub fn unlimited(self) -> Self {
+        let file = self.path("connections/usgs.yaml");
+        let text = fs::read_to_string(&file).expect("the connection");
+        assert!(text.contains("rate_limit: 5/s"), "{text}");
+        fs::write(&file, text.replace("rate_limit: 5/s", "")).expect("a file");
+        self
+    }
+
     /// A path in the author's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
