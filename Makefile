@@ -53,7 +53,7 @@ fmt: ## formats Rust and Terraform
 	@terraform fmt -recursive infra
 
 schemas: ## writes schemas/ anew from the Rust types
-	@UPDATE_SCHEMAS=1 cargo test --quiet -p millrace-model schema
+	@UPDATE_SCHEMAS=1 cargo test --workspace --quiet --lib schema::
 
 clean: stop ## removes what was built and kept on this machine
 	@rm -rf .millrace target

@@ -55,7 +55,7 @@ mod tests {
             assert!(
                 kept == fresh,
                 "schemas/{kind}.schema.json is not what the types say; renew it: \
-                 UPDATE_SCHEMAS=1 cargo nextest run -p millrace-model schemas"
+                 make schemas"
             );
         }
     }
