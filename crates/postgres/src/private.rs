@@ -279,11 +279,10 @@ impl Home {
 
     /// Makes the data folder, whole or not at all: it is made beside, and renamed.
     fn initialise(&self, password: &str) -> Result<(), Error> {
-        let fresh = self.dir.join("data.new");
-        if fresh.exists() {
-            fs::remove_dir_all(&fresh).map_err(at(&fresh))?;
-        }
-        let password_file = self.dir.join("password.new");
+        // Under a name of its own: the initdb of a process that was killed may still be writing to another.
+        let attempt = rand::random::<u64>();
+        let fresh = self.dir.join(format!("data.new-{attempt:016x}"));
+        let password_file = self.dir.join(format!("password.new-{attempt:016x}"));
         run_as::write_private(&password_file, password, self.run_as.as_ref())
             .map_err(at(&password_file))?;
         let output = self
