@@ -50,6 +50,15 @@ async fn a_killed_run_is_taken_up_and_ends_as_a_clean_one_does() {
             .stderr(Stdio::null())
             .spawn()
             .expect("the command starts");
+        // Kills are meant for the run, not for the start of the private PostgreSQL before it.
+        while child.try_wait().expect("a process").is_none()
+            && author
+                .ledger("earthquakes")
+                .last()
+                .is_none_or(|run| run["status"] != "running")
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         // The command's own start is not worth a kill each time.
         let moment = rand::rng().random_range(0.02..0.9);
         tokio::time::sleep(whole.mul_f64(moment)).await;

@@ -104,7 +104,16 @@ impl PrivateServer {
         }
         let port = match home.running_port()? {
             Some(port) => port,
-            None => home.start()?,
+            None => home.start().or_else(|error| {
+                // The start that a killed process began may be under way still: it is waited for.
+                for _ in 0..50 {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    if let Some(port) = home.running_port()? {
+                        return Ok(port);
+                    }
+                }
+                Err(error)
+            })?,
         };
         let users = home.file("users")?;
         users.lock_shared().map_err(at(&home.dir))?;
