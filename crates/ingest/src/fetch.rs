@@ -1,8 +1,9 @@
 //! One request, and what became of it.
 
+use crate::auth::Credential;
 use crate::limits::Limits;
 use crate::paginate;
-use crate::request::{Credential, Requests};
+use crate::request::Requests;
 use crate::retry::{Class, classify, retry_after};
 use crate::scan::ScanError;
 use crate::segment::{About, Ended, Segment, Untaken};
@@ -10,6 +11,7 @@ use crate::targets::Targets;
 use futures::StreamExt;
 use http::header;
 use millrace_model::definition::Connection;
+use millrace_model::definition::connection::Auth;
 use millrace_model::definition::pipeline::Resource;
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
@@ -34,6 +36,7 @@ const EXCERPT: usize = 500;
 pub(crate) struct Source<'a> {
     pub(crate) resource: &'a Resource,
     pub(crate) requests: Requests,
+    /// The credential of the next request.
     pub(crate) credential: Credential,
     client: Client,
     targets: Targets,
@@ -98,14 +101,13 @@ impl<'a> Source<'a> {
         connection: &Connection,
         resource: &'a Resource,
         requests: Requests,
-        credential: Credential,
         targets: Targets,
         limits: Limits,
     ) -> Result<Self, Failure> {
         Ok(Self {
             resource,
             requests,
-            credential,
+            credential: Credential::none(),
             client: client(connection)?,
             targets,
             limits,
@@ -119,14 +121,16 @@ impl<'a> Source<'a> {
         segment: &mut Segment,
     ) -> Result<Outcome, Failure> {
         let requested_at = jiff::Timestamp::now().to_string();
-        let mut request = self
+        let request = self
             .client
-            .get(self.credential.sign(wanted.url))
+            .get(wanted.url.clone())
             .headers(self.requests.headers.clone());
-        if let Some((name, value)) = self.credential.header() {
-            request = request.header(name, value);
-        }
-        let response = match request.send().await {
+        let mut request = match request.build() {
+            Ok(request) => request,
+            Err(error) => return self.unsent(error),
+        };
+        self.credential.apply(&mut request)?;
+        let response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => return self.unsent(error),
         };
@@ -308,7 +312,7 @@ impl<'a> Source<'a> {
 
 /// A client for a connection. Where a credential goes with the requests, redirects are followed to the same host alone.
 fn client(connection: &Connection) -> Result<Client, Failure> {
-    let has_credential = connection.auth.secret().is_some();
+    let has_credential = connection.auth != Auth::None;
     let policy = Policy::custom(move |attempt| {
         let is_allowed = !has_credential
             || attempt

@@ -5,6 +5,7 @@
 //! the committed segments are the checkpoint: a pull that is killed at any moment, or run by two at once, goes on from
 //! them and ends with what one clean pull leaves.
 
+mod auth;
 mod checkpoint;
 mod cursor;
 mod fetch;
@@ -21,6 +22,7 @@ mod throttle;
 
 pub use limits::Limits;
 
+use auth::Authenticator;
 use checkpoint::Checkpoint;
 use millrace_model::definition::{Connection, Pinned};
 use millrace_model::raw::Position;
@@ -46,6 +48,7 @@ pub struct Ingest {
     limits: Limits,
     unbounded: &'static str,
     throttles: Mutex<HashMap<String, Arc<Throttle>>>,
+    authenticators: Mutex<HashMap<String, Arc<Authenticator>>>,
 }
 
 impl Ingest {
@@ -57,6 +60,7 @@ impl Ingest {
             limits: Limits::default(),
             unbounded: "cli",
             throttles: Mutex::default(),
+            authenticators: Mutex::default(),
         }
     }
 
@@ -98,9 +102,10 @@ impl Ingest {
             self.complete(input, &checkpoint).await?;
             return Ok(StepOutput::new(input, Next::Done, Counts::new()));
         }
+        let auth = self.authenticator(connection);
         let job = Job {
             objects,
-            secrets: &*self.secrets,
+            auth: &auth,
             observer,
             input,
             connection,
@@ -136,6 +141,23 @@ impl Ingest {
         })
         .await?;
         Ok(())
+    }
+
+    /// What proves who sends a connection's requests, the same for all pulls of this process.
+    fn authenticator(&self, connection: &Connection) -> Arc<Authenticator> {
+        let mut authenticators = self
+            .authenticators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Authenticator::new(connection, self.secrets.clone()));
+        let authenticator = authenticators
+            .entry(connection.name.clone())
+            .or_insert_with(make);
+        if !authenticator.is_of(connection) {
+            // The definition was changed between two runs of a long-lived process.
+            *authenticator = make();
+        }
+        authenticator.clone()
     }
 
     /// The throttle of a connection, the same for all pulls of this process.

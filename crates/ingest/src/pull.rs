@@ -1,10 +1,11 @@
 //! A resource's pull: page after page into segments, until there is no more, or no more time.
 
+use crate::auth::Authenticator;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cursor::{CursorKind, starting_value};
 use crate::fetch::{Outcome, Refusal, Source, Wanted};
 use crate::limits::Limits;
-use crate::request::{Credential, Requests};
+use crate::request::Requests;
 use crate::retry::Retries;
 use crate::segment::Segment;
 use crate::tally::Tally;
@@ -18,7 +19,6 @@ use millrace_model::step::{Deadline, Observer, Place, StepInput};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::json;
 use millrace_store::objects::{ErrorKind, Objects};
-use millrace_store::secrets::Secrets;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use tracing::{debug, info, warn};
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) objects: &'a dyn Objects,
-    pub(crate) secrets: &'a dyn Secrets,
+    pub(crate) auth: &'a Authenticator,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) input: &'a StepInput,
     pub(crate) connection: &'a Connection,
@@ -98,7 +98,6 @@ impl<'a> Pull<'a> {
             job.starting_cursor().await?
         };
         let requests = Requests::new(job.connection, resource, start.as_ref())?;
-        let credential = Credential::of(job.connection, job.secrets, false).await?;
         let field = resource.incremental.as_ref();
         let next = match &resource.paginate {
             Paginate::Cursor { path, .. } | Paginate::NextLink { path } => Some(path),
@@ -110,14 +109,7 @@ impl<'a> Pull<'a> {
             next,
         );
         Ok(Self {
-            source: Source::new(
-                job.connection,
-                resource,
-                requests,
-                credential,
-                targets,
-                job.limits,
-            )?,
+            source: Source::new(job.connection, resource, requests, targets, job.limits)?,
             throttle,
             segment: Segment::new()?,
             position: checkpoint.next.clone(),
@@ -223,6 +215,9 @@ impl<'a> Pull<'a> {
                     return Ok(Some(ending));
                 }
             }
+            if !is_renewed {
+                self.source.credential = self.job.auth.credential().await?;
+            }
             self.tally.requests += 1;
             let began = Instant::now();
             let position = self.position.clone();
@@ -266,7 +261,7 @@ impl<'a> Pull<'a> {
                 Outcome::Unauthorized { status } => {
                     self.last = last;
                     if status != 401 || is_renewed || !self.renew().await? {
-                        return Err(self.unauthorized(&shown, status));
+                        return Err(self.job.auth.refusal(&format!("GET {shown}"), status));
                     }
                     is_renewed = true;
                 }
@@ -312,36 +307,14 @@ impl<'a> Pull<'a> {
         None
     }
 
-    /// Reads the secret anew, and tells whether it is another one than was refused.
+    /// Renews the credential that was refused, and tells whether there is another one.
     async fn renew(&mut self) -> Result<bool, Failure> {
-        let fresh = Credential::of(self.job.connection, self.job.secrets, true).await?;
-        let is_other = fresh != self.source.credential;
-        self.source.credential = fresh;
+        let renewed = self.job.auth.renewed(&self.source.credential).await?;
+        let is_other = renewed.is_some();
+        if let Some(credential) = renewed {
+            self.source.credential = credential;
+        }
         Ok(is_other)
-    }
-
-    fn unauthorized(&self, shown: &str, status: u16) -> Failure {
-        let connection = &self.job.connection.name;
-        let advice = match self.job.connection.auth.secret() {
-            Some(secret) => {
-                let field = secret
-                    .field
-                    .as_ref()
-                    .map(|field| format!("#{field}"))
-                    .unwrap_or_default();
-                let name = &secret.name;
-                format!(
-                    "the source refuses what the secret `{name}{field}` holds; put a valid credential into it"
-                )
-            }
-            None => format!(
-                "the connection `{connection}` has no `auth`, and the source asks for a credential"
-            ),
-        };
-        Failure::new(
-            FailureName::Unauthorized,
-            format!("GET {shown} answered {status}: {advice}"),
-        )
     }
 
     /// Keeps a request that failed for good, and makes a failure of it.

@@ -1,150 +1,15 @@
-//! What is sent: the URL of a position, and the credential, which is in no URL that is kept or told.
+//! What is sent: the URL of a position, without the credential, which is in no URL that is kept or told.
 
+use crate::auth::SCRUBBED;
 use crate::cursor;
 use crate::paginate;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use millrace_model::definition::Connection;
 use millrace_model::definition::connection::{Auth, KeyPlace};
 use millrace_model::definition::pipeline::{CursorValue, Resource};
-use millrace_model::definition::{Connection, SecretRef};
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
-use millrace_store::secrets::{Secret, Secrets};
-use std::fmt;
 use url::Url;
-
-/// What stands in a URL in the place of a secret.
-const SCRUBBED: &str = "***";
-
-/// What proves who sends a request.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credential {
-    form: Form,
-    /// The values that nobody must see.
-    hidden: Vec<String>,
-}
-
-/// How a credential is sent.
-#[derive(Clone, PartialEq, Eq)]
-enum Form {
-    None,
-    Header(HeaderName, HeaderValue),
-    Query(String, String),
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Credential(redacted)")
-    }
-}
-
-impl Credential {
-    /// The credential of a connection; with `fresh` as its secret is now, past any copy of it.
-    pub(crate) async fn of(
-        connection: &Connection,
-        secrets: &dyn Secrets,
-        fresh: bool,
-    ) -> Result<Self, Failure> {
-        let Some(reference) = connection.auth.secret() else {
-            return Ok(Self {
-                form: Form::None,
-                hidden: Vec::new(),
-            });
-        };
-        let secret = if fresh {
-            secrets.refresh(&reference.name).await?
-        } else {
-            secrets.get(&reference.name).await?
-        };
-        Self::from_secret(&connection.auth, reference, &secret)
-    }
-
-    fn from_secret(auth: &Auth, reference: &SecretRef, secret: &Secret) -> Result<Self, Failure> {
-        let (form, hidden) = match auth {
-            Auth::None => (Form::None, Vec::new()),
-            Auth::Bearer { .. } => {
-                let token = secret.resolve(reference, "token")?;
-                let value = header_value(&token, &format!("Bearer {}", token.text()))?;
-                (
-                    Form::Header(header::AUTHORIZATION, value),
-                    vec![token.text().to_owned()],
-                )
-            }
-            Auth::Basic { .. } => {
-                let pair = secret.field(reference.field.as_deref())?;
-                let (username, password) =
-                    (pair.field(Some("username"))?, pair.field(Some("password"))?);
-                let encoded = STANDARD.encode(format!("{}:{}", username.text(), password.text()));
-                let value = header_value(&pair, &format!("Basic {encoded}"))?;
-                (
-                    Form::Header(header::AUTHORIZATION, value),
-                    vec![encoded, password.text().to_owned()],
-                )
-            }
-            Auth::ApiKey { place, .. } => {
-                let key = secret.resolve(reference, "key")?;
-                let form = match place {
-                    KeyPlace::Header(name) => {
-                        Form::Header(header_name(name)?, header_value(&key, key.text())?)
-                    }
-                    KeyPlace::Query(name) => Form::Query(name.clone(), key.text().to_owned()),
-                };
-                (form, vec![key.text().to_owned()])
-            }
-        };
-        let encoded = hidden
-            .iter()
-            .map(|value| url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
-        let encoded: Vec<String> = encoded.collect();
-        Ok(Self {
-            form,
-            hidden: hidden.into_iter().chain(encoded).collect(),
-        })
-    }
-
-    /// The URL with the credential in it, if that is where it goes.
-    pub(crate) fn sign(&self, url: &Url) -> Url {
-        let mut url = url.clone();
-        if let Form::Query(name, value) = &self.form {
-            url.query_pairs_mut().append_pair(name, value);
-        }
-        url
-    }
-
-    /// The header that carries it, if one does.
-    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        match &self.form {
-            Form::Header(name, value) => Some((name.clone(), value.clone())),
-            Form::None | Form::Query(..) => None,
-        }
-    }
-
-    /// A text without the credential's values, in case a source sends them back.
-    pub(crate) fn scrub(&self, text: &str) -> String {
-        self.hidden
-            .iter()
-            .fold(text.to_owned(), |text, value| text.replace(value, SCRUBBED))
-    }
-}
-
-fn header_name(name: &str) -> Result<HeaderName, Failure> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        Failure::new(
-            FailureName::BadDefinition,
-            format!("`{name}` cannot be a header's name"),
-        )
-    })
-}
-
-fn header_value(secret: &Secret, value: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| {
-        secret
-            .malformed("holds characters that no HTTP header may have; put the bare value into it")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
 
 /// What is asked of a resource in one run.
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ pub enum Auth {
         /// Where they are.
         secret: SecretRef,
     },
-    /// A key in a header or in a parameter; the secret is the key, or a JSON object whose `key` it is.
+    /// A key in a header, a parameter or a cookie; the secret is the key, or a JSON object whose `key` it is.
     ApiKey {
         /// Where the key is.
         secret: SecretRef,
@@ -68,6 +68,8 @@ pub enum KeyPlace {
     Header(String),
     /// In the query parameter of this name.
     Query(String),
+    /// In the cookie of this name.
+    Cookie(String),
 }
 
 /// At most so many requests in so long a time: `5/s`, `100/m`, `1000/h`.

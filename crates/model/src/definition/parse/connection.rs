@@ -99,16 +99,18 @@ fn auth(form: &AuthForm, path: &Path, review: &mut Review<'_, '_>) -> Option<Aut
 
 fn api_key(form: &ApiKeyForm, path: &Path, review: &mut Review<'_, '_>) -> Option<Auth> {
     let secret = secret(&form.secret, path, review);
-    let place = match (&form.header, &form.query) {
-        (Some(name), None) => review
+    let place = match (&form.header, &form.query, &form.cookie) {
+        (Some(name), None, None) => review
             .accept(&path.field("header"), value::header_name(name))
             .map(|()| KeyPlace::Header(name.clone())),
-        (None, Some(name)) => review
+        (None, Some(name), None) => review
             .accept(&path.field("query"), value::query_param(name))
             .map(|()| KeyPlace::Query(name.clone())),
+        (None, None, Some(name)) => review
+            .accept(&path.field("cookie"), value::header_name(name))
+            .map(|()| KeyPlace::Cookie(name.clone())),
         _ => {
-            let message =
-                "a key is sent in one place: name either `header: X-Api-Key` or `query: key`";
+            let message = "a key is sent in one place: name one of `header: X-Api-Key`, `query: key` and `cookie: session`";
             review.problem(path, message);
             None
         }

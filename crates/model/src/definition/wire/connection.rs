@@ -38,7 +38,7 @@ pub(crate) enum AuthForm {
     Bearer(SecretForm),
     /// `Authorization: Basic …`. The secret is a JSON object with `username` and `password`.
     Basic(SecretForm),
-    /// A key in a header or in a query parameter. The secret is the key, or a JSON object whose `key` it is.
+    /// A key in a header, a query parameter or a cookie. The secret is the key, or a JSON object whose `key` it is.
     ApiKey(ApiKeyForm),
 }
 
@@ -50,10 +50,10 @@ pub(crate) struct SecretForm {
     pub(crate) secret: SecretName,
 }
 
-/// Where an API key is, and where it is sent: one of `header` and `query`.
+/// Where an API key is, and where it is sent: one of `header`, `query` and `cookie`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["header"] }, { "required": ["query"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["header"] }, { "required": ["query"] }, { "required": ["cookie"] }]))]
 pub(crate) struct ApiKeyForm {
     /// The secret's name.
     pub(crate) secret: SecretName,
@@ -63,4 +63,7 @@ pub(crate) struct ApiKeyForm {
     /// The query parameter in which the key is sent.
     #[schemars(example = &"key")]
     pub(crate) query: Option<String>,
+    /// The cookie in which the key is sent.
+    #[schemars(example = &"session")]
+    pub(crate) cookie: Option<String>,
 }
