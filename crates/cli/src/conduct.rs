@@ -305,6 +305,10 @@ impl Observer for Bar {
     fn progress(&self, counts: &Counts) {
         self.bar.set_message(told(counts));
     }
+
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| println!("  {:<36} {text}", self.title));
+    }
 }
 
 /// Counts in words: `2 requests, 1,707 records, 1.2 MB`.

@@ -1,7 +1,7 @@
 //! How far a run is, as its committed segments tell.
 
 use futures::{StreamExt, TryStreamExt};
-use millrace_model::definition::pipeline::CursorValue;
+use millrace_model::definition::pipeline::{CursorValue, Paginate};
 use millrace_model::ledger::RunId;
 use millrace_model::raw::{Manifest, Position};
 use millrace_model::{Failure, FailureName, keys};
@@ -24,6 +24,8 @@ pub(crate) struct Checkpoint {
     pub(crate) segments: u32,
     /// How many records they hold.
     pub(crate) records: u64,
+    /// How the pages are asked for, where an answer has shown it.
+    pub(crate) paginate: Option<Paginate>,
     /// Where the run goes on.
     pub(crate) next: Position,
     /// The value of the incremental parameter in the run's requests; none before the first segment.
@@ -47,6 +49,7 @@ impl Checkpoint {
         let mut checkpoint = Self {
             segments: 0,
             records: 0,
+            paginate: None,
             next: Position::Start,
             start: None,
             cursor: None,
@@ -82,6 +85,7 @@ impl Checkpoint {
         }
         self.segments += 1;
         self.records += manifest.pages.iter().map(|page| page.records).sum::<u64>();
+        self.paginate.clone_from(&manifest.paginate);
         self.next = manifest.next.clone();
         self.start.clone_from(&manifest.start);
         self.cursor.clone_from(&manifest.cursor);

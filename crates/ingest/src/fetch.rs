@@ -1,18 +1,19 @@
 //! One request, and what became of it.
 
 use crate::auth::Credential;
+use crate::cursor::CursorKind;
 use crate::limits::Limits;
-use crate::paginate;
+use crate::paginate::{self, Answer, Choice, Hints};
 use crate::request::Requests;
 use crate::retry::{Class, classify, retry_after};
-use crate::scan::ScanError;
+use crate::scan::{Found, ScanError};
 use crate::segment::{About, Ended, Segment, Untaken};
 use crate::targets::Targets;
 use futures::StreamExt;
 use http::header;
 use millrace_model::definition::Connection;
 use millrace_model::definition::connection::Auth;
-use millrace_model::definition::pipeline::Resource;
+use millrace_model::definition::pipeline::{Paginate, Resource};
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
 use reqwest::redirect::{self, Policy};
@@ -38,6 +39,8 @@ pub(crate) struct Source<'a> {
     pub(crate) requests: Requests,
     /// The credential of the next request.
     pub(crate) credential: Credential,
+    /// How the next page is asked for, which the first answer may have to show.
+    pub(crate) paginate: Paginate,
     client: Client,
     targets: Targets,
     limits: Limits,
@@ -66,6 +69,8 @@ pub(crate) enum Outcome {
         bytes: u64,
         /// Where it leads.
         next: Position,
+        /// The paginator that it shows, where that was not known.
+        choice: Option<Box<Choice>>,
     },
     /// It should be tried again.
     Again {
@@ -101,17 +106,24 @@ impl<'a> Source<'a> {
         connection: &Connection,
         resource: &'a Resource,
         requests: Requests,
-        targets: Targets,
+        paginate: Paginate,
         limits: Limits,
     ) -> Result<Self, Failure> {
         Ok(Self {
+            targets: targets(resource, &paginate),
             resource,
             requests,
             credential: Credential::none(),
+            paginate,
             client: client(connection)?,
-            targets,
             limits,
         })
+    }
+
+    /// Asks for pages that way from now on.
+    pub(crate) fn page_by(&mut self, paginate: Paginate) {
+        self.targets = targets(self.resource, &paginate);
+        self.paginate = paginate;
     }
 
     /// Asks for a page once, and takes its body into the segment as it streams in.
@@ -171,6 +183,7 @@ impl<'a> Source<'a> {
             content_type,
             requested_at,
         };
+        let hints = Hints::of(response.headers(), &self.paginate);
         let mut body = segment
             .begin(&self.targets, self.limits.body_bytes)
             .map_err(|error| internal(wanted, &error))?;
@@ -197,12 +210,22 @@ impl<'a> Source<'a> {
             Ok(ended) => ended,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
-        let next = paginate::next(
-            &self.resource.paginate,
-            wanted.position,
-            wanted.url,
-            &ended.found,
-        )?;
+        let answer = Answer {
+            url: wanted.url,
+            hints: &hints,
+            found: &ended.found,
+        };
+        let choice = match self.paginate {
+            Paginate::Auto => paginate::detect(answer),
+            _ => None,
+        };
+        let (next, choice) = match choice {
+            None => (self.next(&self.paginate, wanted, answer)?, None),
+            Some(choice) => {
+                let next = self.next_by_choice(&choice, wanted, answer)?;
+                (next, Some(Box::new(choice)))
+            }
+        };
         if ended.found.records > 0 && wanted.before == Some(ended.sha256.as_str()) {
             let problem = "is the same, byte for byte, as the page before; the source pays no attention to what the \
                            definition's `paginate` sends, so the pull would never end"
@@ -219,7 +242,39 @@ impl<'a> Source<'a> {
             ended,
             bytes,
             next: self.requests.unsigned(next),
+            choice,
         })
+    }
+
+    fn next(
+        &self,
+        paginate: &Paginate,
+        wanted: &Wanted<'_>,
+        answer: Answer<'_>,
+    ) -> Result<Position, Failure> {
+        paginate::next(paginate, wanted.position, answer).map_err(|failure| {
+            let message = self.credential.scrub(&failure.message);
+            Failure::new(failure.name, message)
+        })
+    }
+
+    /// Where an answer leads by the paginator that it shows itself, for which its body was not yet searched.
+    fn next_by_choice(
+        &self,
+        choice: &Choice,
+        wanted: &Wanted<'_>,
+        answer: Answer<'_>,
+    ) -> Result<Position, Failure> {
+        let found = Found {
+            next: paginate::next_path(&choice.paginate)
+                .and_then(|path| answer.found.plain(&path.0)),
+            ..answer.found.clone()
+        };
+        let answer = Answer {
+            found: &found,
+            ..answer
+        };
+        self.next(&choice.paginate, wanted, answer)
     }
 
     fn untaken(
@@ -307,6 +362,22 @@ impl<'a> Source<'a> {
             problem,
             excerpt: text.trim().chars().take(EXCERPT).collect(),
         }
+    }
+}
+
+/// What has to be known of a resource's bodies.
+fn targets(resource: &Resource, paginate: &Paginate) -> Targets {
+    let field = resource.incremental.as_ref();
+    let targets = Targets::new(
+        &resource.records,
+        field.map(|incremental| (&incremental.field, CursorKind::of(&incremental.start))),
+        paginate::next_path(paginate),
+    )
+    .and_last(paginate::last_field(paginate));
+    if *paginate == Paginate::Auto {
+        targets.and_all_meta()
+    } else {
+        targets.and_meta(paginate::watched(paginate))
     }
 }
 

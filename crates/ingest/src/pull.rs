@@ -2,14 +2,15 @@
 
 use crate::auth::Authenticator;
 use crate::checkpoint::{self, Checkpoint};
-use crate::cursor::{CursorKind, starting_value};
+use crate::cursor::starting_value;
 use crate::fetch::{Outcome, Refusal, Source, Wanted};
 use crate::limits::Limits;
+use crate::paginate::{self, Choice};
 use crate::request::Requests;
 use crate::retry::Retries;
+use crate::scan::Found;
 use crate::segment::Segment;
 use crate::tally::Tally;
-use crate::targets::Targets;
 use crate::throttle::Throttle;
 use millrace_model::definition::Connection;
 use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
@@ -98,18 +99,15 @@ impl<'a> Pull<'a> {
             job.starting_cursor().await?
         };
         let requests = Requests::new(job.connection, resource, start.as_ref())?;
-        let field = resource.incremental.as_ref();
-        let next = match &resource.paginate {
-            Paginate::Cursor { path, .. } | Paginate::NextLink { path } => Some(path),
-            Paginate::None | Paginate::Offset { .. } | Paginate::Page { .. } => None,
-        };
-        let targets = Targets::new(
-            &resource.records,
-            field.map(|incremental| (&incremental.field, CursorKind::of(&incremental.start))),
-            next,
-        );
+        let paginate = checkpoint.paginate.clone();
         Ok(Self {
-            source: Source::new(job.connection, resource, requests, targets, job.limits)?,
+            source: Source::new(
+                job.connection,
+                resource,
+                requests,
+                paginate.unwrap_or_else(|| resource.paginate.clone()),
+                job.limits,
+            )?,
             throttle,
             segment: Segment::new()?,
             position: checkpoint.next.clone(),
@@ -197,7 +195,7 @@ impl<'a> Pull<'a> {
         let url = self
             .source
             .requests
-            .url(self.job.resource, &self.position)?;
+            .url(&self.source.paginate, &self.position)?;
         let shown = self.source.requests.shown(&url);
         if self.checkpoint.was_pulled(&shown) {
             let message = format!(
@@ -245,7 +243,13 @@ impl<'a> Pull<'a> {
             };
             let took = began.elapsed();
             match outcome {
-                Outcome::Taken { ended, bytes, next } => {
+                Outcome::Taken {
+                    ended,
+                    bytes,
+                    next,
+                    choice,
+                } => {
+                    self.choose(choice, &ended.found);
                     self.slowest = self.slowest.max(took);
                     self.checkpoint.note_pulled(&shown);
                     self.position = next;
@@ -291,6 +295,24 @@ impl<'a> Pull<'a> {
                 }
                 Outcome::Refused(refusal) => return Err(self.bury(&shown, &refusal).await),
             }
+        }
+    }
+
+    /// Notes the paginator that the first answer shows, or that it shows none.
+    fn choose(&mut self, choice: Option<Box<Choice>>, found: &Found) {
+        if let Some(choice) = choice {
+            let Choice { paginate, reason } = *choice;
+            info!(
+                resource = self.job.input.name,
+                reason, "the paginator was found"
+            );
+            self.job.observer.note(&reason);
+            self.source.page_by(paginate);
+        } else if self.source.paginate == Paginate::Auto
+            && let Some(doubt) = paginate::doubt(found)
+        {
+            warn!(resource = self.job.input.name, doubt);
+            self.job.observer.note(&doubt);
         }
     }
 
@@ -373,6 +395,7 @@ impl<'a> Pull<'a> {
             object: Some(object.clone()),
             pages,
             start: self.start.clone(),
+            paginate: self.chosen(),
             next: self.position.clone(),
             cursor: self.cursor.clone(),
             requests: self.tally.requests - self.requests_committed,
@@ -411,6 +434,12 @@ impl<'a> Pull<'a> {
         self.checkpoint.take(&manifest)
     }
 
+    /// The paginator that an answer has shown.
+    fn chosen(&self) -> Option<Paginate> {
+        let is_chosen = self.source.paginate != self.job.resource.paginate;
+        is_chosen.then(|| self.source.paginate.clone())
+    }
+
     /// Goes on behind the segments that another writer has committed.
     async fn follow(&mut self, winner: Manifest) -> Result<(), Failure> {
         let Job { objects, input, .. } = self.job;
@@ -428,6 +457,9 @@ impl<'a> Pull<'a> {
         self.position = self.checkpoint.next.clone();
         self.cursor.clone_from(&self.checkpoint.cursor);
         self.last = None;
+        if let Some(paginate) = &self.checkpoint.paginate {
+            self.source.page_by(paginate.clone());
+        }
         if self.start != self.checkpoint.start {
             self.start.clone_from(&self.checkpoint.start);
             self.source.requests =

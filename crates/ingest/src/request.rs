@@ -6,7 +6,7 @@ use crate::paginate;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use millrace_model::definition::Connection;
 use millrace_model::definition::connection::{Auth, KeyPlace};
-use millrace_model::definition::pipeline::{CursorValue, Resource};
+use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
 use url::Url;
@@ -78,7 +78,7 @@ impl Requests {
     }
 
     /// The URL of a position, without the credential.
-    pub(crate) fn url(&self, resource: &Resource, position: &Position) -> Result<Url, Failure> {
+    pub(crate) fn url(&self, paginate: &Paginate, position: &Position) -> Result<Url, Failure> {
         if let Position::Url { url } = position {
             let url = Url::parse(url).map_err(|error| {
                 Failure::new(
@@ -89,7 +89,7 @@ impl Requests {
             return Ok(self.without_key(&url));
         }
         let mut url = self.base.clone();
-        let parameters = paginate::parameters(&resource.paginate, position);
+        let parameters = paginate::parameters(paginate, position);
         if !parameters.is_empty() {
             url.query_pairs_mut().extend_pairs(parameters);
         }

@@ -1,6 +1,6 @@
 use super::*;
 use millrace_model::definition::connection::{Auth, KeyPlace};
-use millrace_model::definition::pipeline::{Incremental, Paginate, TimestampForm};
+use millrace_model::definition::pipeline::{End, Incremental, Paginate, TimestampForm, Token};
 use millrace_model::definition::{FieldPath, SecretRef};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +35,8 @@ fn resource() -> Resource {
         headers: BTreeMap::new(),
         paginate: Paginate::Cursor {
             param: "after".into(),
-            path: FieldPath("next".into()),
+            token: Token::Body(FieldPath("next".into())),
+            end: End::default(),
         },
         records: FieldPath("items".into()),
         incremental: Some(Incremental {
@@ -64,14 +65,16 @@ fn a_url_has_the_fixed_parameters_the_cursor_and_the_page() {
         Some(&CursorValue::Timestamp(5_000)),
     )
     .unwrap();
-    let url = requests.url(&resource(), &Position::Start).unwrap();
+    let url = requests
+        .url(&resource().paginate, &Position::Start)
+        .unwrap();
     assert_eq!(
         url.as_str(),
         "https://api.example.com/v1/items?fixed=1&order+by=a%26b&since=5"
     );
     let url = requests
         .url(
-            &resource(),
+            &resource().paginate,
             &Position::Cursor {
                 cursor: "x=&y".into(),
             },
@@ -89,7 +92,9 @@ fn a_url_has_the_fixed_parameters_the_cursor_and_the_page() {
 fn a_key_in_the_query_is_never_shown_or_kept() {
     let auth = in_query();
     let requests = Requests::new(&connection(auth), &resource(), None).unwrap();
-    let url = requests.url(&resource(), &Position::Start).unwrap();
+    let url = requests
+        .url(&resource().paginate, &Position::Start)
+        .unwrap();
     assert!(!url.as_str().contains("hunter"));
     assert!(requests.shown(&url).ends_with("&api_key=***"));
     let link = Position::Url {

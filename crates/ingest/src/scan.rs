@@ -6,12 +6,18 @@ use crate::cursor::CursorKind;
 use crate::targets::{Targets, Trail};
 use memchr::memchr2;
 use millrace_model::definition::pipeline::CursorValue;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The longest text that is looked for: a token, a URL, a cursor, or a key on the way to them.
 const LONGEST_TEXT: usize = 64 * 1024;
 
 /// What some sources begin a body with.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// How many values outside of the records are kept, and of how many bytes at most each.
+const META: usize = 512;
+const META_TEXT: usize = 16 * 1024;
 
 /// How many of the body's own keys an error lists.
 const LISTED_KEYS: usize = 12;
@@ -25,6 +31,37 @@ pub(crate) struct Found {
     pub(crate) cursor: Option<CursorValue>,
     /// The token or the URL of the next page.
     pub(crate) next: Option<String>,
+    /// The last record's value of the field by which the pages are ordered.
+    pub(crate) last: Option<String>,
+    /// Plain values outside of the records, by their paths.
+    pub(crate) meta: BTreeMap<String, Value>,
+}
+
+impl Found {
+    /// The text at that path outside of the records; none where it is empty.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.meta
+            .get(path)?
+            .as_str()
+            .filter(|text| !text.is_empty())
+    }
+
+    /// The text or the number at that path outside of the records, as text.
+    pub(crate) fn plain(&self, path: &str) -> Option<String> {
+        match self.meta.get(path)? {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The whole number at that path outside of the records, which may be written as text.
+    pub(crate) fn number(&self, path: &str) -> Option<u64> {
+        let value = self.meta.get(path)?;
+        value
+            .as_u64()
+            .or_else(|| value.as_str()?.trim().parse().ok())
+    }
 }
 
 /// A value without parts.
@@ -61,6 +98,8 @@ struct Open {
     is_array: bool,
     holds_records: bool,
     trail: Trail,
+    /// How much of the path leads to it, where values outside of the records are kept.
+    path: usize,
 }
 
 /// What may come next.
@@ -84,6 +123,16 @@ enum Within {
     Plain,
 }
 
+/// Whether what is read is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    No,
+    /// Unless it is too long.
+    Welcome,
+    /// It must be whole.
+    Needed,
+}
+
 /// Reads one body, piece by piece.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
@@ -96,10 +145,12 @@ pub(crate) struct Scanner<'a> {
     /// Whether the text that is read is a key.
     is_key: bool,
     /// Whether the text or the plain value that is read is kept.
-    keeps: bool,
+    keep: Keep,
     kept: Vec<u8>,
     /// Where the value that comes next lies.
     trail: Trail,
+    /// The path to it, where values outside of the records are kept.
+    path: String,
     at: u64,
     /// Where the plain value that is read began.
     plain_at: u64,
@@ -116,9 +167,10 @@ impl<'a> Scanner<'a> {
             expect: Expect::Value,
             within: Within::Between,
             is_key: false,
-            keeps: false,
+            keep: Keep::No,
             kept: Vec::new(),
             trail: targets.body(),
+            path: String::new(),
             at: 0,
             plain_at: 0,
             keys: Vec::new(),
@@ -190,7 +242,8 @@ impl<'a> Scanner<'a> {
             (b'"', Expect::Key | Expect::KeyOrEnd) => {
                 self.is_key = true;
                 self.within = Within::Text;
-                self.keeps = self.open.last().is_some_and(|open| open.trail.leads_on());
+                let leads_on = self.open.last().is_some_and(|open| open.trail.leads_on());
+                self.keep = if leads_on { Keep::Needed } else { Keep::No };
                 self.kept.clear();
             }
             (b'}', Expect::KeyOrEnd) | (b']', Expect::ValueOrEnd) => self.close(),
@@ -241,6 +294,7 @@ impl<'a> Scanner<'a> {
                     is_array,
                     holds_records: is_array && is_records,
                     trail: self.trail,
+                    path: self.path.len(),
                 });
                 self.expect = if is_array {
                     Expect::ValueOrEnd
@@ -255,7 +309,15 @@ impl<'a> Scanner<'a> {
                 }
                 self.is_key = false;
                 self.within = Within::Text;
-                self.keeps = field.is_some() || is_next;
+                let is_needed = field.is_some()
+                    || is_next
+                    || self.targets.is_last(self.trail)
+                    || self.targets.needs_meta(self.trail);
+                self.keep = match is_needed {
+                    true => Keep::Needed,
+                    false if self.trail.is_meta() => Keep::Welcome,
+                    false => Keep::No,
+                };
                 self.kept.clear();
                 Ok(1)
             }
@@ -266,7 +328,7 @@ impl<'a> Scanner<'a> {
                 self.has_records |= is_records;
                 self.within = Within::Plain;
                 self.plain_at = self.at;
-                self.keeps = true;
+                self.keep = Keep::Needed;
                 self.kept.clear();
                 Ok(0)
             }
@@ -279,6 +341,7 @@ impl<'a> Scanner<'a> {
 
     fn begin_record(&mut self) {
         self.found.records += 1;
+        self.found.last = None;
         self.trail = self.targets.record(self.trail);
     }
 
@@ -303,7 +366,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
-        if self.keeps {
+        if self.keep == Keep::Welcome && self.kept.len() + bytes.len() > META_TEXT {
+            self.keep = Keep::No;
+        }
+        if self.keep != Keep::No {
             if self.kept.len() + bytes.len() > LONGEST_TEXT {
                 return Err(self.not_json("a text that is needed is longer than 64 KiB"));
             }
@@ -346,7 +412,7 @@ impl<'a> Scanner<'a> {
     fn end_key(&mut self) -> Result<(), ScanError> {
         self.expect = Expect::Colon;
         self.trail = Trail::NOWHERE;
-        if !self.keeps {
+        if self.keep == Keep::No {
             return Ok(());
         }
         let from = self.open.last().map_or(Trail::NOWHERE, |open| open.trail);
@@ -358,7 +424,15 @@ impl<'a> Scanner<'a> {
                 &escaped
             }
         };
-        self.trail = self.targets.value(from, key);
+        if from.is_meta() {
+            let length = self.open.last().map_or(0, |open| open.path);
+            self.path.truncate(length);
+            if length > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(key);
+        }
+        self.trail = self.targets.value(from, key, &self.path);
         if self.open.len() == 1 && self.keys.len() < LISTED_KEYS && !self.has_records {
             self.keys.push(key.chars().take(40).collect());
         }
@@ -366,7 +440,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn end_text(&mut self) -> Result<(), ScanError> {
-        if self.keeps {
+        if self.keep != Keep::No {
             let text = self.kept_text()?;
             self.take(&Scalar::Text(&text))?;
         }
@@ -437,6 +511,21 @@ impl<'a> Scanner<'a> {
                 Scalar::Text(text) | Scalar::Number(text) => Some((*text).to_owned()),
                 Scalar::Bool(true) => return Err(self.unexpected_next("`true`")),
             };
+        }
+        if self.targets.is_last(self.trail) {
+            self.found.last = match scalar {
+                Scalar::Text(text) | Scalar::Number(text) => Some((*text).to_owned()),
+                Scalar::Bool(_) | Scalar::Null => None,
+            };
+        }
+        if self.trail.is_meta() && !self.path.is_empty() && self.found.meta.len() < META {
+            let value = match scalar {
+                Scalar::Text(text) => Value::from(*text),
+                Scalar::Number(text) => serde_json::from_str(text).unwrap_or(Value::from(*text)),
+                Scalar::Bool(value) => Value::Bool(*value),
+                Scalar::Null => Value::Null,
+            };
+            self.found.meta.insert(self.path.clone(), value);
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ fn counts_records_and_finds_the_largest_cursor_and_the_next_token() {
         records: 6,
         cursor: Some(CursorValue::Timestamp(1_517_966_996_305)),
         next: Some("a\"bé/".to_owned()),
+        ..Found::default()
     };
     assert_eq!(found(&features(), body), Ok(expected));
 }
@@ -68,7 +69,8 @@ fn names_that_return_deeper_or_elsewhere_do_not_count() {
         Ok(Found {
             records: 2,
             cursor: None,
-            next: None
+            next: None,
+            ..Found::default()
         })
     );
 }
@@ -82,8 +84,8 @@ fn keys_may_be_escaped_and_may_have_dots() {
         found(&targets, body),
         Ok(Found {
             records: 2,
-            cursor: None,
-            next
+            next,
+            ..Found::default()
         })
     );
     let nested = r#"{"value": [], "@odata": {"nextLink": 17}}"#;
@@ -114,7 +116,8 @@ fn the_body_itself_may_be_the_list_or_one_record() {
         Ok(Found {
             records: 3,
             cursor: cursor.clone(),
-            next: None
+            next: None,
+            ..Found::default()
         })
     );
     let one = found(&targets, r#"{"n": 4}"#);
@@ -123,7 +126,8 @@ fn the_body_itself_may_be_the_list_or_one_record() {
         Ok(Found {
             records: 1,
             cursor,
-            next: None
+            next: None,
+            ..Found::default()
         })
     );
     assert_eq!(found(&targets, "[]"), Ok(Found::default()));
@@ -276,6 +280,7 @@ proptest! {
             records: records.len() as u64,
             cursor: records.iter().map(|(_, n)| *n).max().map(CursorValue::Number),
             next: Some("token".to_owned()),
+            ..Found::default()
         };
         prop_assert_eq!(scan(&targets, &body, piece), Ok(expected));
     }

@@ -9,18 +9,35 @@ pub(crate) struct Targets {
     records: Vec<String>,
     field: Option<(Vec<String>, CursorKind)>,
     next: Option<Vec<String>>,
+    last: Option<Vec<String>>,
+    meta: Meta,
 }
+
+/// Which plain values outside of the records are kept.
+#[derive(Clone, Debug)]
+enum Meta {
+    /// Those at these paths.
+    At(Vec<String>),
+    /// All of them, as far as there is room.
+    All,
+}
+
+/// How deep values outside of the records are looked for, where all are.
+const META_DEPTH: usize = 6;
 
 /// How many of a path's segments lead to a value; `OFF` where they lead elsewhere.
 type Progress = u8;
 const OFF: Progress = Progress::MAX;
 
-/// How far along each of the three paths a value lies.
+/// How far along each of the paths a value lies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trail {
     records: Progress,
     field: Progress,
     next: Progress,
+    last: Progress,
+    /// Whether it, or something in it, is one of the values outside of the records.
+    meta: bool,
 }
 
 impl Trail {
@@ -29,11 +46,22 @@ impl Trail {
         records: OFF,
         field: OFF,
         next: OFF,
+        last: OFF,
+        meta: false,
     };
 
     /// Whether anything that is looked for may lie there or below.
     pub(crate) fn leads_on(self) -> bool {
-        self.records != OFF || self.field != OFF || self.next != OFF
+        self.records != OFF
+            || self.field != OFF
+            || self.next != OFF
+            || self.last != OFF
+            || self.meta
+    }
+
+    /// Whether it, or something in it, is one of the values outside of the records.
+    pub(crate) fn is_meta(self) -> bool {
+        self.meta
     }
 }
 
@@ -49,7 +77,27 @@ impl Targets {
             records: segments(records),
             field: field.map(|(path, kind)| (segments(path), kind)),
             next: next.map(segments),
+            last: None,
+            meta: Meta::At(Vec::new()),
         }
+    }
+
+    /// With the last record's value of that field.
+    pub(crate) fn and_last(mut self, field: Option<&FieldPath>) -> Self {
+        self.last = field.map(|path| path.segments().map(ToOwned::to_owned).collect());
+        self
+    }
+
+    /// With the plain values at those paths of the body.
+    pub(crate) fn and_meta(mut self, paths: Vec<String>) -> Self {
+        self.meta = Meta::At(paths);
+        self
+    }
+
+    /// With all plain values outside of the records, as far as there is room.
+    pub(crate) fn and_all_meta(mut self) -> Self {
+        self.meta = Meta::All;
+        self
     }
 
     /// The trail of the body itself.
@@ -58,6 +106,8 @@ impl Targets {
             records: 0,
             field: OFF,
             next: if self.next.is_some() { 0 } else { OFF },
+            last: OFF,
+            meta: !matches!(&self.meta, Meta::At(paths) if paths.is_empty()),
         }
     }
 
@@ -65,19 +115,46 @@ impl Targets {
     pub(crate) fn record(&self, trail: Trail) -> Trail {
         Trail {
             field: if self.field.is_some() { 0 } else { OFF },
+            last: if self.last.is_some() { 0 } else { OFF },
             ..trail
         }
     }
 
-    /// The trail of the value behind that key of an object.
-    pub(crate) fn value(&self, object: Trail, key: &str) -> Trail {
+    /// The trail of the value behind that key of an object; `path` is the value's, for values outside of the records.
+    pub(crate) fn value(&self, object: Trail, key: &str, path: &str) -> Trail {
         let field = self.field.as_ref();
         let next = self.next.as_ref();
+        let last = self.last.as_ref();
         Trail {
             records: follow(&self.records, object.records, key),
             field: field.map_or(OFF, |(path, _)| follow(path, object.field, key)),
             next: next.map_or(OFF, |path| follow_dotted(path, object.next, key)),
+            last: last.map_or(OFF, |path| follow(path, object.last, key)),
+            meta: object.meta && self.leads_to_meta(path),
         }
+    }
+
+    fn leads_to_meta(&self, path: &str) -> bool {
+        match &self.meta {
+            Meta::All => path.split('.').count() <= META_DEPTH,
+            Meta::At(wanted) => wanted.iter().any(|wanted| {
+                wanted
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }),
+        }
+    }
+
+    /// Whether a value outside of the records is needed, and not only welcome.
+    pub(crate) fn needs_meta(&self, trail: Trail) -> bool {
+        trail.meta && matches!(self.meta, Meta::At(_))
+    }
+
+    /// Whether the last record's value that leads on lies there.
+    pub(crate) fn is_last(&self, trail: Trail) -> bool {
+        self.last
+            .as_ref()
+            .is_some_and(|path| arrived(path, trail.last))
     }
 
     /// Whether the records lie there.

@@ -3,6 +3,7 @@
 
 pub mod connection;
 pub mod endpoint;
+pub mod paginate;
 pub mod parse;
 pub mod pipeline;
 pub mod problem;

@@ -5,7 +5,7 @@
 //! segment one wins, the other drops its bytes and goes on from the winner's `next`. So the manifests, read in order, are
 //! both the list of what is there and the checkpoint from which a run that was killed goes on.
 
-use crate::definition::pipeline::CursorValue;
+use crate::definition::pipeline::{CursorValue, Paginate};
 use serde::{Deserialize, Serialize};
 
 /// One committed segment.
@@ -21,6 +21,10 @@ pub struct Manifest {
     /// meanwhile; none where the resource is not incremental.
     #[serde(default)]
     pub start: Option<CursorValue>,
+    /// How the pages are asked for, where the definition leaves that to the source's answers and one has shown it: the
+    /// run goes on with what it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paginate: Option<Paginate>,
     /// Where the run goes on.
     pub next: Position,
     /// The largest value of the incremental field in this and all earlier segments of the run.

@@ -145,6 +145,9 @@ impl Deadline {
 pub trait Observer: Send + Sync {
     /// What the step has done so far in this invocation.
     fn progress(&self, counts: &Counts);
+
+    /// What whoever started the step should know, in a sentence.
+    fn note(&self, _text: &str) {}
 }
 
 /// An observer that looks away.

@@ -1,6 +1,6 @@
 //! Sources that would lead a pull in circles, or away.
 
-use crate::support::World;
+use crate::support::{World, serve};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -9,7 +9,7 @@ use axum::routing::get;
 use millrace_model::FailureName;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::connection::{Auth, KeyPlace};
-use millrace_model::definition::pipeline::Paginate;
+use millrace_model::definition::pipeline::{End, Paginate, Token};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,13 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 struct Parrot {
     url: String,
     requests: Arc<AtomicUsize>,
-}
-
-async fn serve(router: Router) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
 }
 
 async fn parrot(body: &'static str) -> Parrot {
@@ -58,7 +51,8 @@ async fn a_token_that_comes_back_is_not_followed_again() {
     let source = parrot(r#"{"items": [], "next": "abc"}"#).await;
     let paginate = Paginate::Cursor {
         param: "after".into(),
-        path: FieldPath("next".into()),
+        token: Token::Body(FieldPath("next".into())),
+        end: End::default(),
     };
     source
         .assert_refused(paginate, "leads back to this page", 2)
@@ -81,6 +75,7 @@ async fn a_source_that_pays_no_attention_to_paging_is_found_out() {
         limit_param: "limit".into(),
         limit: 2,
         first: 0,
+        end: End::default(),
     };
     source
         .assert_refused(paginate, "byte for byte, as the page before", 2)

@@ -8,6 +8,7 @@
 mod endless;
 mod incremental;
 mod pages;
+mod paging;
 mod resume;
 mod speed;
 mod support;

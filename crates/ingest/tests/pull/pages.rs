@@ -4,7 +4,7 @@ use crate::support::{SECRET, World, ids_of, source};
 use millrace_model::FailureName;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::connection::{Auth, KeyPlace};
-use millrace_model::definition::pipeline::Paginate;
+use millrace_model::definition::pipeline::{End, Paginate, Token};
 use sample::Behaviour;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ async fn page_numbers_tokens_links_and_no_paging_lead_to_every_record() {
         size_param,
         size,
         first: 1,
+        end: End::default(),
     };
     for (path, records, params, paginate, requests) in [
         (
@@ -65,7 +66,8 @@ async fn page_numbers_tokens_links_and_no_paging_lead_to_every_record() {
             size(100),
             Paginate::Cursor {
                 param: "after".into(),
-                path: token,
+                token: Token::Body(token),
+                end: End::default(),
             },
             11,
         ),
@@ -145,6 +147,7 @@ fn keyed(url: &str, auth: MakeAuth, secret: &str) -> World {
         size_param: Some("size".into()),
         size: Some(100),
         first: 1,
+        end: End::default(),
     };
     world
 }

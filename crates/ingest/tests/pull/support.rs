@@ -1,11 +1,12 @@
 //! A lake in a folder, a source in this process, and what lies in the lake after a pull.
 
 use async_trait::async_trait;
+use axum::Router;
 use bytes::Bytes;
 use millrace_ingest::{Ingest, Limits};
 use millrace_model::definition::connection::{Auth, RateLimit};
 use millrace_model::definition::pipeline::{
-    Concurrency, CursorValue, Incremental, Paginate, Pipeline, Resource, TimestampForm,
+    Concurrency, CursorValue, End, Incremental, Paginate, Pipeline, Resource, TimestampForm,
 };
 use millrace_model::definition::{Connection, FieldPath, Pinned, SecretRef};
 use millrace_model::ledger::RunId;
@@ -193,6 +194,7 @@ impl World {
             limit_param: "limit".into(),
             limit,
             first: 1,
+            end: End::default(),
         };
         world
     }
@@ -405,4 +407,12 @@ pub async fn ids_of(source: &Running) -> Vec<String> {
     let mut all = World::new(&source.url, "/list", "");
     all.resource.params = BTreeMap::from([("size".into(), "10000".into())]);
     all.pull(999).await.ids()
+}
+
+/// Serves those routes on a port of their own, and gives back the URL.
+pub async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }

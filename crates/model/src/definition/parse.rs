@@ -3,6 +3,7 @@
 
 mod connection;
 mod endpoint;
+mod paginate;
 mod param;
 mod pipeline;
 mod schedule;

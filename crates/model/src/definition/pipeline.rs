@@ -1,5 +1,6 @@
 //! A pipeline: what is pulled, what it becomes, where it goes.
 
+pub use super::paginate::{End, Paginate, Token};
 use super::{FieldPath, millis};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -89,48 +90,6 @@ pub struct Resource {
     pub incremental: Option<Incremental>,
     /// The fields that together name a record; may be empty.
     pub key: Vec<FieldPath>,
-}
-
-/// How the next page is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Paginate {
-    /// There is only one.
-    None,
-    /// By the number of records to skip. Ends at a page of fewer than `limit` records, or none.
-    Offset {
-        /// The parameter that says how many records to skip.
-        offset_param: String,
-        /// The parameter that says how many to send.
-        limit_param: String,
-        /// How many to ask for.
-        limit: u64,
-        /// The first record's number: 0, or 1 as in FDSN services.
-        first: u64,
-    },
-    /// By the page's number. Ends at a page of fewer than `size` records where a size is known, else at an empty page.
-    Page {
-        /// The parameter that says which page.
-        page_param: String,
-        /// The parameter that says how many records a page has.
-        size_param: Option<String>,
-        /// How many to ask for.
-        size: Option<u64>,
-        /// The first page's number: 0 or 1.
-        first: u64,
-    },
-    /// By a token in the body. Ends where there is none.
-    Cursor {
-        /// The parameter in which the token is sent back.
-        param: String,
-        /// Where in the body it is.
-        path: FieldPath,
-    },
-    /// By a URL in the body, absolute or relative to the request's. Ends where there is none.
-    NextLink {
-        /// Where in the body it is.
-        path: FieldPath,
-    },
 }
 
 /// How only what changed since the last run is asked for.

@@ -4,4 +4,5 @@
 pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod form;
+pub(crate) mod paginate;
 pub(crate) mod pipeline;

@@ -116,6 +116,7 @@ impl Harness {
             let manifest = Manifest {
                 segment: number,
                 start: None,
+                paginate: None,
                 object: Some(object),
                 pages,
                 next: Position::End,

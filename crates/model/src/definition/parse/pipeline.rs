@@ -1,15 +1,13 @@
 //! Wire pipeline → pipeline.
 
-use super::{schedule, table, value};
+use super::{paginate, schedule, table, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, Incremental, Paginate, Pipeline, Publish, Resource, Table, WriteMode,
+    Concurrency, CursorValue, Incremental, Pipeline, Publish, Resource, Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::form::AsWritten;
-use crate::definition::wire::pipeline::{
-    IncrementalForm, PaginateForm, PipelineFile, PublishForm, ResourceForm,
-};
+use crate::definition::wire::pipeline::{IncrementalForm, PipelineFile, PublishForm, ResourceForm};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -169,10 +167,7 @@ fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Optio
             value::header(name, &text.0),
         );
     }
-    let paginate = match form.paginate {
-        None => Some(Paginate::None),
-        Some(form) => paginate(form, &at.field("paginate"), review),
-    };
+    let paginate = paginate::validate(form.paginate, &at.field("paginate"), review);
     let records = match form.records.as_str() {
         "" | "." => Some(FieldPath::default()),
         text => review.accept(&at.field("records"), value::field_path(text)),
@@ -238,23 +233,7 @@ fn resource_path(path: &str) -> Result<(), String> {
 
 /// Reports parameters that two parts of a resource would set.
 fn check_params(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
-    let mut set: Vec<&str> = match &resource.paginate {
-        Paginate::None | Paginate::NextLink { .. } => Vec::new(),
-        Paginate::Offset {
-            offset_param,
-            limit_param,
-            ..
-        } => vec![offset_param, limit_param],
-        Paginate::Page {
-            page_param,
-            size_param,
-            ..
-        } => std::iter::once(page_param)
-            .chain(size_param)
-            .map(String::as_str)
-            .collect(),
-        Paginate::Cursor { param, .. } => vec![param],
-    };
+    let mut set = resource.paginate.params();
     set.extend(
         resource
             .incremental
@@ -271,77 +250,6 @@ fn check_params(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
             format!("`paginate` and `incremental` both set the parameter `{name}`; a request can say only one thing by it")
         });
     }
-}
-
-fn paginate(form: PaginateForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Paginate> {
-    Some(match form {
-        PaginateForm::None => Paginate::None,
-        PaginateForm::Offset(form) => {
-            let at = at.field("offset");
-            review.require(form.limit > 0, &at.field("limit"), at_least_one);
-            Paginate::Offset {
-                offset_param: param(
-                    form.offset_param,
-                    "offset",
-                    &at.field("offset_param"),
-                    review,
-                )?,
-                limit_param: param(form.limit_param, "limit", &at.field("limit_param"), review)?,
-                limit: form.limit,
-                first: form.first,
-            }
-        }
-        PaginateForm::Page(form) => {
-            let at = at.field("page");
-            review.require(form.size != Some(0), &at.field("size"), at_least_one);
-            review.require(
-                form.size_param.is_none() || form.size.is_some(),
-                &at.field("size_param"),
-                || {
-                    "where a page's size is asked for it must be known: write `size: 100` as well"
-                        .to_owned()
-                },
-            );
-            let size_param = match form.size_param {
-                None => None,
-                Some(name) => Some(param(Some(name), "", &at.field("size_param"), review)?),
-            };
-            Paginate::Page {
-                page_param: param(form.page_param, "page", &at.field("page_param"), review)?,
-                size_param,
-                size: form.size,
-                first: form.first.unwrap_or(1),
-            }
-        }
-        PaginateForm::Cursor(form) => {
-            let at = at.field("cursor");
-            let path = review.accept(&at.field("path"), value::field_path(&form.path));
-            Paginate::Cursor {
-                param: param(Some(form.param), "", &at.field("param"), review)?,
-                path: path?,
-            }
-        }
-        PaginateForm::NextLink(form) => {
-            let at = at.field("next_link").field("path");
-            Paginate::NextLink {
-                path: review.accept(&at, value::field_path(&form.path))?,
-            }
-        }
-    })
-}
-
-fn at_least_one() -> String {
-    "a page has at least one record".to_owned()
-}
-
-fn param(
-    name: Option<String>,
-    default: &str,
-    at: &Path,
-    review: &mut Review<'_, '_>,
-) -> Option<String> {
-    let name = name.unwrap_or_else(|| default.to_owned());
-    review.accept(at, value::query_param(&name)).map(|()| name)
 }
 
 fn incremental(

@@ -1,6 +1,7 @@
 //! `pipelines/<name>.yaml`.
 
 use super::form::{AsWritten, DurationText, TextOr};
+use super::paginate::PaginateForm;
 use crate::definition::pipeline::{Concurrency, Otherwise, TimestampForm, WriteMode};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -79,7 +80,7 @@ pub(crate) struct ResourceForm {
     /// Headers of every request, beside the connection's.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, AsWritten>,
-    /// How the next page is asked for; `none` unless said otherwise.
+    /// How the next page is asked for. Absent where the source's first answer shows it.
     pub(crate) paginate: Option<PaginateForm>,
     /// Where in the body the list of records is: `features`, `data.items`. Absent where the body itself is the list.
     #[serde(default)]
@@ -89,71 +90,6 @@ pub(crate) struct ResourceForm {
     /// The fields that together name a record: `[id]`, `[properties.code]`.
     #[serde(default)]
     pub(crate) key: Vec<String>,
-}
-
-/// How the next page is asked for.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PaginateForm {
-    /// There is only one page.
-    None,
-    /// By the number of records to skip.
-    Offset(OffsetForm),
-    /// By the page's number.
-    Page(PageForm),
-    /// By a token in the body.
-    Cursor(CursorForm),
-    /// By a URL in the body.
-    NextLink(NextLinkForm),
-}
-
-/// Pages by the number of records to skip. Ends at a page of fewer than `limit` records.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct OffsetForm {
-    /// The parameter that says how many records to skip; `offset` unless said otherwise.
-    pub(crate) offset_param: Option<String>,
-    /// The parameter that says how many to send; `limit` unless said otherwise.
-    pub(crate) limit_param: Option<String>,
-    /// How many to ask for.
-    #[schemars(range(min = 1))]
-    pub(crate) limit: u64,
-    /// The first record's number: 0, or 1 as in FDSN services.
-    #[serde(default)]
-    pub(crate) first: u64,
-}
-
-/// Pages by number. Ends at a page of fewer than `size` records where a size is known, else at an empty page.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PageForm {
-    /// The parameter that says which page; `page` unless said otherwise.
-    pub(crate) page_param: Option<String>,
-    /// The parameter that says how many records a page has.
-    pub(crate) size_param: Option<String>,
-    /// How many records a page has.
-    #[schemars(range(min = 1))]
-    pub(crate) size: Option<u64>,
-    /// The first page's number; 1 unless said otherwise.
-    pub(crate) first: Option<u64>,
-}
-
-/// Pages by a token in the body. Ends where there is none.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CursorForm {
-    /// The parameter in which the token is sent back.
-    pub(crate) param: String,
-    /// Where in the body it is: `meta.next_cursor`.
-    pub(crate) path: String,
-}
-
-/// Pages by a URL in the body. Ends where there is none.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NextLinkForm {
-    /// Where in the body it is: `links.next`.
-    pub(crate) path: String,
 }
 
 /// How only what changed since the last run is asked for.
