@@ -8,12 +8,12 @@ SOURCE ?= sample
 ARCH ?= arm64
 FUNCTIONS := trigger ingest transform publish serve
 
-.PHONY: help run test check soak cloud stop build invoke deploy fmt schemas clean
+.PHONY: help run test check soak bench-transform cloud stop build invoke deploy fmt schemas clean
 
 help: ## this list
 	@echo "Millrace: REST APIs → Delta tables → an API of your own. Begin with: make run"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: SOURCE=sample|live (run), ARCH=arm64|x86_64 (build), FUNCTION=… EVENT=… (invoke)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: SOURCE=sample|live (run), ARCH=arm64|x86_64 (build), FUNCTION=… EVENT=… (invoke), BENCH=… (bench-transform: its arguments)"
 
 run: ## the main job in one process: pull earthquakes, make tables, publish, serve (SOURCE=live: from the real USGS)
 	@scripts/need cargo
@@ -25,6 +25,11 @@ test: ## all tests, the local cloud's included
 
 soak: ## the long form of the kill, fault and scale runs
 	@scripts/test long
+
+bench-transform: ## raw payloads → Delta tables, beside dlt, DuckDB, Polars and delta-rs's MERGE; takes minutes
+	@scripts/need cargo python3
+	@cargo build --workspace --quiet --example pages_to_table
+	@python="$$(scripts/python-env bench/transform)" && "$$python" bench/transform/measure.py $(BENCH)
 
 check: ## formats, lints, licences, schemas, Terraform: what a change must pass before it is merged
 	@scripts/check

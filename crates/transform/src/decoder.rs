@@ -3,9 +3,8 @@
 use crate::column::{Origin, type_name};
 use crate::expect::{Breach, Expectations};
 use crate::family::Family;
-use crate::json::records;
+use crate::load::Loaded;
 use crate::shape::{Refusal, Shape, Written};
-use crate::source::{Fetched, PageRef};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::filter;
 use arrow::error::ArrowError;
@@ -26,8 +25,6 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     table: Arc<Table>,
-    /// Where in a body the records are.
-    records: Vec<String>,
     shape: Shape,
     expectations: Expectations,
     /// The keys that were seen so far.
@@ -48,13 +45,6 @@ struct Pending {
     records: Range<usize>,
 }
 
-#[derive(Debug)]
-struct Loaded {
-    page: PageRef,
-    body: String,
-    spans: Vec<Range<usize>>,
-}
-
 /// Rows that are ready to be written, of one raw run.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -67,11 +57,10 @@ pub(crate) struct Batch {
 }
 
 impl Decoder {
-    pub(crate) fn new(table: Arc<Table>, records: Vec<String>, shape: Shape) -> Self {
+    pub(crate) fn new(table: Arc<Table>, shape: Shape) -> Self {
         Self {
             expectations: Expectations::new(&table.name, &table.expect),
             table,
-            records,
             shape,
             seen: None,
             kept_out: None,
@@ -130,22 +119,13 @@ impl Decoder {
     }
 
     /// Takes some bodies, and gives the batches that are full.
-    pub(crate) fn feed(&mut self, fetched: Fetched) -> Result<Vec<Batch>, Failure> {
+    pub(crate) fn feed(&mut self, mut pages: Vec<Loaded>) -> Result<Vec<Batch>, Failure> {
         let mut ready = Vec::new();
         let backwards = Self::backwards(&self.table);
-        let mut pages = fetched.pages;
         if backwards {
             pages.reverse();
         }
-        let path: Vec<&str> = self.records.iter().map(String::as_str).collect();
-        let mut loaded = Vec::with_capacity(pages.len());
-        for (page, frame) in pages {
-            let body = page.decompress(&frame)?;
-            let spans = records(&body, &path)
-                .map_err(|malformed| page.bad(malformed.at, &malformed.what))?;
-            loaded.push(Arc::new(Loaded { page, body, spans }));
-        }
-        for page in loaded {
+        for page in pages.into_iter().map(Arc::new) {
             self.count("bytes", page.body.len());
             self.count("pages", 1);
             let other_run = self

@@ -15,6 +15,7 @@ mod decoder;
 mod expect;
 mod family;
 mod json;
+mod load;
 mod moment;
 mod outcome;
 mod shape;
@@ -218,13 +219,13 @@ impl Job<'_> {
             self.table.columns.clone(),
             target.schemas(),
         );
-        let records = self
+        let path: Arc<[String]> = self
             .resource
             .records
             .segments()
             .map(str::to_owned)
             .collect();
-        let mut decoder = Decoder::new(self.table.clone(), records, shape);
+        let mut decoder = Decoder::new(self.table.clone(), shape);
         let mut groups = groups;
         if Decoder::backwards(&self.table) {
             groups.reverse();
@@ -232,14 +233,14 @@ impl Job<'_> {
         loop {
             let mut sinks: Vec<Option<Sink>> = Vec::new();
             let mut quarantine = Quarantine::default();
-            let mut bodies = source::fetch(self.objects.clone(), groups.clone());
+            let mut bodies = load::bodies(self.objects.clone(), groups.clone(), path.clone());
             let mut more = true;
             while more {
-                let fetched = bodies.try_next().await?;
-                more = fetched.is_some();
+                let loaded = bodies.try_next().await?;
+                more = loaded.is_some();
                 let (returned, batches) = tokio::task::spawn_blocking(move || {
-                    let batches = match fetched {
-                        Some(fetched) => decoder.feed(fetched),
+                    let batches = match loaded {
+                        Some(loaded) => decoder.feed(loaded),
                         None => decoder.flush().map(|batch| batch.into_iter().collect()),
                     };
                     (decoder, batches)

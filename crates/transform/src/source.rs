@@ -1,7 +1,7 @@
 //! Raw payloads, read as they were pulled: the manifests of a run, then its bodies, some megabytes at a time.
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use millrace_model::raw::{Manifest, Page};
 use millrace_model::state::CompleteRun;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 const MANIFESTS_AT_ONCE: usize = 16;
 /// How many bytes of bodies are read and decoded in one go, where pages are smaller than that.
 const GROUP_BYTES: u64 = 8 * 1024 * 1024;
-/// How many groups are read ahead.
-const GROUPS_AHEAD: usize = 2;
 
 /// A page's place among all that are taken, and how to find it again.
 #[derive(Clone, Debug)]
@@ -109,18 +107,8 @@ pub(crate) fn bytes(groups: &[Group]) -> u64 {
         .sum()
 }
 
-/// The bodies, group by group, some read ahead.
-pub(crate) fn fetch(
-    objects: Arc<dyn Objects>,
-    groups: Vec<Group>,
-) -> BoxStream<'static, Result<Fetched, Failure>> {
-    stream::iter(groups)
-        .map(move |group| fetch_group(objects.clone(), group))
-        .buffered(GROUPS_AHEAD)
-        .boxed()
-}
-
-async fn fetch_group(objects: Arc<dyn Objects>, group: Group) -> Result<Fetched, Failure> {
+/// The bodies of a group, as they lie.
+pub(crate) async fn fetch(objects: &dyn Objects, group: Group) -> Result<Fetched, Failure> {
     let pages = group.pages;
     let (Some(first), Some(last)) = (pages.first(), pages.last()) else {
         return Ok(Fetched { pages: Vec::new() });

@@ -8,5 +8,4 @@ mod harness;
 mod model;
 mod modes;
 mod nesting;
-mod throughput;
 mod types;

@@ -1,0 +1,68 @@
+//! Bodies, made ready while others are decoded: decompressed, and cut into records.
+
+use crate::json::records;
+use crate::source::{self, Group, PageRef};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryFutureExt};
+use millrace_model::{Failure, FailureName};
+use millrace_store::objects::Objects;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::task::{JoinError, spawn, spawn_blocking};
+
+/// How many groups are made ready ahead.
+const GROUPS_AHEAD: usize = 2;
+
+/// A body, and where its records lie.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) page: PageRef,
+    pub(crate) body: String,
+    pub(crate) spans: Vec<Range<usize>>,
+}
+
+/// The bodies, group by group. Some are made ready ahead, by tasks of their own, so that a core that waits for nothing
+/// else does it.
+pub(crate) fn bodies(
+    objects: Arc<dyn Objects>,
+    groups: Vec<Group>,
+    path: Arc<[String]>,
+) -> BoxStream<'static, Result<Vec<Loaded>, Failure>> {
+    stream::iter(groups)
+        .map(move |group| {
+            let (objects, path) = (objects.clone(), path.clone());
+            spawn(load_group(objects, group, path)).unwrap_or_else(|error| Err(stopped(&error)))
+        })
+        .buffered(GROUPS_AHEAD)
+        .boxed()
+}
+
+async fn load_group(
+    objects: Arc<dyn Objects>,
+    group: Group,
+    path: Arc<[String]>,
+) -> Result<Vec<Loaded>, Failure> {
+    let fetched = source::fetch(&*objects, group).await?;
+    let load = move || {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let pages = fetched.pages.into_iter();
+        pages
+            .map(|(page, frame)| {
+                let body = page.decompress(&frame)?;
+                let spans = records(&body, &path)
+                    .map_err(|malformed| page.bad(malformed.at, &malformed.what))?;
+                Ok(Loaded { page, body, spans })
+            })
+            .collect()
+    };
+    spawn_blocking(load)
+        .await
+        .unwrap_or_else(|error| Err(stopped(&error)))
+}
+
+fn stopped(error: &JoinError) -> Failure {
+    Failure::new(
+        FailureName::Internal,
+        format!("reading raw payloads stopped: {error}"),
+    )
+}
