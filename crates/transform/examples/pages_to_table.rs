@@ -126,6 +126,7 @@ async fn pull(objects: &dyn Objects, run: &RunId, pages: &Path) -> Result<u32, B
             let manifest = Manifest {
                 segment,
                 start: None,
+                paginate: None,
                 object: Some(object),
                 pages: std::mem::take(&mut listed),
                 next: Position::End,
