@@ -2,7 +2,7 @@
 
 use crate::conduct::Conductor;
 use crate::table::{bold, green};
-use crate::workspace::{STORE_READER, Workspace};
+use crate::workspace::{STORE_READER, Workspace, write_whole};
 use crate::{http, postgres};
 use anyhow::Context;
 use clap::Args;
@@ -79,8 +79,7 @@ impl Serve {
             url: url.clone(),
             key: key.clone(),
         };
-        std::fs::write(&file, serde_json::to_vec(&running)?)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        write_whole(&file, &serde_json::to_vec(&running)?)?;
         println!("{} {}", green("serving"), bold(&url));
         for endpoint in set.endpoints.values() {
             for route in &endpoint.routes {

@@ -77,7 +77,9 @@ impl Workspace {
     /// The key by which a consumer on this machine asks; made when it is first asked for, then kept.
     pub fn consumer_key(&self) -> anyhow::Result<String> {
         let path = self.state("consumer-key")?;
-        if let Ok(key) = std::fs::read_to_string(&path) {
+        if let Ok(key) = std::fs::read_to_string(&path)
+            && !key.is_empty()
+        {
             return Ok(key);
         }
         let key: String = rand::rng()
@@ -85,7 +87,7 @@ impl Workspace {
             .take(24)
             .map(char::from)
             .collect();
-        std::fs::write(&path, &key).with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(&path, key.as_bytes())?;
         Ok(key)
     }
 
@@ -141,4 +143,15 @@ fn yaml_name(path: &Path) -> Option<&str> {
         .extension()
         .is_some_and(|extension| extension == "yaml");
     (is_yaml && !name.starts_with('.')).then_some(name)
+}
+
+/// Writes a file that its owner alone can read, whole or not at all, whenever this process is killed.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(path)?;
+        std::io::Result::Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -19,6 +19,9 @@ pub async fn bootstrap(
     reader: &Credentials,
 ) -> Result<(), Failure> {
     let client = connect(admin, "millrace bootstrap").await?;
+    setup_lock(&client)
+        .await
+        .map_err(|error| failure(&error, admin, "wait for another set-up"))?;
     for role in [owner, reader] {
         create_role(&client, role)
             .await
@@ -33,8 +36,14 @@ pub async fn bootstrap(
         ))
         .await
         .map_err(|error| failure(&error, admin, "grant the roles what they need"))?;
+    setup_unlock(&client)
+        .await
+        .map_err(|error| failure(&error, admin, "end the set-up"))?;
     // The owner makes its own schema: on RDS the admin could not give it one without becoming a member of its role.
     let client = connect(owner, "millrace bootstrap").await?;
+    setup_lock(&client)
+        .await
+        .map_err(|error| failure(&error, owner, "wait for another set-up"))?;
     client
         .batch_execute(&format!(
             "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {reader_role};
@@ -43,6 +52,21 @@ pub async fn bootstrap(
         ))
         .await
         .map_err(|error| failure(&error, owner, "create the schema `millrace`"))
+}
+
+/// The advisory lock of whoever sets a database up.
+const SETUP_LOCK: i64 = 0x6d69_6c6c_7261_6365;
+
+/// Lets one session after the other set the database up, for as long as it lives. The session of a process that was
+/// killed lives on until the server has done what it was told last.
+pub(crate) async fn setup_lock(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let lock = format!("SELECT pg_advisory_lock({SETUP_LOCK})");
+    client.batch_execute(&lock).await
+}
+
+async fn setup_unlock(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let unlock = format!("SELECT pg_advisory_unlock({SETUP_LOCK})");
+    client.batch_execute(&unlock).await
 }
 
 /// Which version of which Delta table each relation holds.

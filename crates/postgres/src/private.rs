@@ -8,7 +8,7 @@
 mod binaries;
 mod run_as;
 
-use crate::bootstrap::bootstrap;
+use crate::bootstrap::{bootstrap, setup_lock};
 use crate::connection::connect;
 use crate::credentials::{Credentials, SslMode};
 use crate::sql::identifier;
@@ -22,7 +22,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use tokio_postgres::error::SqlState;
+use std::time::Duration;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -102,18 +102,13 @@ impl PrivateServer {
         if !home.data().join("PG_VERSION").exists() {
             home.initialise(&password(&seed, ADMIN))?;
         }
+        if home.stopping().exists() {
+            // Whoever began to stop it was killed. A server that may go at any moment is of no use to anybody.
+            home.stop()?;
+        }
         let port = match home.running_port()? {
             Some(port) => port,
-            None => home.start().or_else(|error| {
-                // The start that a killed process began may be under way still: it is waited for.
-                for _ in 0..50 {
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                    if let Some(port) = home.running_port()? {
-                        return Ok(port);
-                    }
-                }
-                Err(error)
-            })?,
+            None => home.start()?,
         };
         let users = home.file("users")?;
         users.lock_shared().map_err(at(&home.dir))?;
@@ -143,17 +138,7 @@ impl PrivateServer {
     /// same as long as the folder does.
     pub async fn store(&self, database: &str) -> Result<(Credentials, Credentials), Failure> {
         let admin = self.admin();
-        let client = connect(&admin, "millrace").await?;
-        // There is no `IF NOT EXISTS` for databases.
-        let created = client
-            .batch_execute(&format!("CREATE DATABASE {}", identifier(database)))
-            .await;
-        match created {
-            Err(error) if error.code() != Some(&SqlState::DUPLICATE_DATABASE) => {
-                return Err(crate::failure(&error, &admin, "create the database"));
-            }
-            _ => {}
-        }
+        create_database(&admin, database).await?;
         let admin = Credentials {
             dbname: database.to_owned(),
             ..admin
@@ -191,9 +176,7 @@ impl PrivateServer {
         if last.try_lock().is_err() {
             return Ok(false);
         }
-        self.home
-            .pg_ctl(&["stop", "-w", "-m", "fast"])
-            .map(|_| true)
+        self.home.stop().map(|()| true)
     }
 }
 
@@ -203,6 +186,27 @@ impl Drop for PrivateServer {
             tracing::warn!(%error, "the private PostgreSQL was not stopped");
         }
     }
+}
+
+/// Makes a database, or finds it made.
+async fn create_database(admin: &Credentials, database: &str) -> Result<(), Failure> {
+    let client = connect(admin, "millrace").await?;
+    let create = async {
+        // There is no `IF NOT EXISTS` for databases, and the server may be at it still for somebody who was killed.
+        setup_lock(&client).await?;
+        let exists = client
+            .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database])
+            .await?
+            .is_some();
+        if !exists {
+            let create = format!("CREATE DATABASE {}", identifier(database));
+            client.batch_execute(&create).await?;
+        }
+        Ok(())
+    };
+    create
+        .await
+        .map_err(|error| crate::failure(&error, admin, "create the database"))
 }
 
 const ADMIN: &str = "postgres";
@@ -226,7 +230,7 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 ";
 
-/// The folder of a server: `data/`, `log`, `seed` (of the passwords), `lock` and `users`.
+/// The folder of a server: `data/`, `log`, `seed` (of the passwords), `lock`, `users`, and `stopping` while it is stopped.
 #[derive(Debug)]
 struct Home {
     dir: PathBuf,
@@ -254,6 +258,11 @@ impl Home {
 
     fn data(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// The file that says that somebody has begun to stop the server.
+    fn stopping(&self) -> PathBuf {
+        self.dir.join("stopping")
     }
 
     fn file(&self, name: &str) -> Result<File, Error> {
@@ -322,13 +331,7 @@ impl Home {
 
     /// The port of the server that runs in this folder.
     fn running_port(&self) -> Result<Option<u16>, Error> {
-        let status = self
-            .command("pg_ctl")
-            .arg("status")
-            .arg("-D")
-            .arg(self.data())
-            .output();
-        if !status.map_err(at(&self.binaries.dir))?.status.success() {
+        if !self.is_running()? {
             return Ok(None);
         }
         // A server that was just started, by a process that did not live to see it ready, is waited for.
@@ -341,7 +344,7 @@ impl Home {
             {
                 return Ok(port.trim().parse().ok());
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(None)
     }
@@ -355,10 +358,36 @@ impl Home {
             let port = free_port().map_err(at(&self.dir))?;
             match self.pg_ctl(&["start", "-w", "-t", "60", "-o", &format!("-p {port}")]) {
                 Ok(_) => return Ok(port),
-                Err(error) if attempts == 5 => return Err(self.with_log(error)),
-                Err(_) => {}
+                Err(error) if attempts == 20 => return Err(self.with_log(error)),
+                Err(_) => {
+                    // The start that a killed process began may be under way still: it is waited for.
+                    std::thread::sleep(Duration::from_millis(100));
+                    if let Some(port) = self.running_port()? {
+                        return Ok(port);
+                    }
+                }
             }
         }
+    }
+
+    /// Stops the server, if it runs. Whoever comes after a kill in between finds the note, and does it again.
+    fn stop(&self) -> Result<(), Error> {
+        let note = self.stopping();
+        File::create(&note).map_err(at(&note))?;
+        if self.is_running()? {
+            self.pg_ctl(&["stop", "-w", "-m", "fast"])?;
+        }
+        fs::remove_file(&note).map_err(at(&note))
+    }
+
+    fn is_running(&self) -> Result<bool, Error> {
+        let status = self
+            .command("pg_ctl")
+            .arg("status")
+            .arg("-D")
+            .arg(self.data())
+            .output();
+        Ok(status.map_err(at(&self.binaries.dir))?.status.success())
     }
 
     /// The error, and the end of the server's log.
