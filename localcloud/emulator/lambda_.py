@@ -49,3 +49,20 @@ def refuse_large_answers() -> None:
         }
 
     lambda_svc._execute_function_provided_warm = execute_within_limit
+
+
+@patch("lambda.exit_in_init")
+def name_exits_in_init() -> None:
+    """A process that ends before it asks for its first event is called `Runtime.Unknown`; AWS calls that
+    `Runtime.ExitError`, in init as in an invocation, and a state machine decides by that name whether to try again."""
+    await_init = lambda_runtime.ProvidedWorker._await_init
+
+    def await_init_by_name(worker: Any, init_timeout: float | None = None) -> None:
+        try:
+            await_init(worker, init_timeout)
+        except RuntimeError as error:
+            if type(error) is not RuntimeError or not str(error).startswith("bootstrap exited during init"):
+                raise
+            raise lambda_runtime.ProvidedRuntimeError(str(error), "Runtime.ExitError") from error
+
+    lambda_runtime.ProvidedWorker._await_init = await_init_by_name

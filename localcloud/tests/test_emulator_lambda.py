@@ -70,6 +70,14 @@ class Lambda(EmulatorTest):
         self.assertEqual((kind, error["errorType"]), ("Unhandled", "Runtime.ExitError"))
         self.assertEqual(_invoke(self.mended, self.name), (None, {"well": True}))
 
+    def test_a_process_that_is_killed_before_its_first_event_fails_by_the_same_name(self) -> None:
+        def error(cloud: Cloud) -> str | None:
+            cloud.create_function(self.name)
+            (cloud.stub / f"{self.name}.dies").touch()
+            return _invoke(cloud, self.name)[1].get("errorType")
+
+        self.observe(error, defect="Runtime.Unknown", mended="Runtime.ExitError")
+
     def test_a_failures_name_is_the_functions_own(self) -> None:
         self.mended.create_function(self.name)
         self.mended.script(self.name, "fail RateLimited")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
-from collections import Counter
+from typing import Any
 
 from cloud import Cloud, kill, run_of
 
@@ -17,33 +18,37 @@ STEPS = ("ingest", "transform", "publish")
 
 def test_killed_functions_leave_what_a_clean_run_leaves(cloud: Cloud) -> None:
     cloud.source("/_control", {"records": RECORDS})
-    kills: Counter[str] = Counter()
+    kills = dict.fromkeys(STEPS, 0)
     runs = 0
-    # Every step gets its share: the next victim is the one that has been killed least.
     while sum(kills.values()) < KILLS:
+        runs += 1
+        assert runs <= 2 * KILLS, f"the steps end before they can be killed: {kills}"
         answer = cloud.start("bulk")
         assert answer.status == 202, answer
-        run, runs = run_of(answer), runs + 1
-        killed_in_run = 0
-        while cloud.call("GET", f"/runs/{run}", key=cloud.operator).body["data"]["status"] == "running" or killed_in_run == 0:
-            status = cloud.call("GET", f"/runs/{run}", key=cloud.operator).body["data"]["status"]
-            if status not in ("running", "queued"):
-                break
-            # Not more than a few of one run: the state machine gives a step eight tries, and no more.
-            under_way = [step for step in STEPS if is_under_way(cloud, run, step)]
-            if under_way and killed_in_run < 5 and sum(kills.values()) < KILLS:
-                time.sleep(random.uniform(0, 0.5))
-                for process in cloud.workers(under_way):
-                    kill(process)
-                    kills[under_way[0]] += 1
-                    killed_in_run += 1
-                time.sleep(random.uniform(0.5, 2))
-            else:
-                time.sleep(0.1)
+        run = run_of(answer)
+        kill_in(cloud, run, kills)
         entry = cloud.wait(run, 600)
-        assert entry["status"] == "succeeded", entry
-    print(f"{RECORDS} records, {runs} runs, killed: {dict(kills)}")
+        assert entry["status"] == "succeeded", json.dumps(entry, indent=2)
+    print(f"{RECORDS} records, {runs} runs, killed: {kills}")
     clean(cloud)
+
+
+def kill_in(cloud: Cloud, run: str, kills: dict[str, int]) -> None:
+    """Kills processes of the run until it ends, or until it had its share: the state machine gives a step eight tries."""
+    killed = 0
+    while killed < 5 and sum(kills.values()) < KILLS:
+        entry = cloud.call("GET", f"/runs/{run}", key=cloud.operator).body["data"]
+        if entry["status"] not in ("running", "queued"):
+            return
+        # Every step gets its share: the next victim is the one that has been killed least.
+        victim = min(STEPS, key=kills.__getitem__)
+        if is_under_way(entry, victim):
+            time.sleep(random.uniform(0, 0.2))
+            for process in cloud.workers([victim]):
+                kill(process)
+                kills[victim] += 1
+                killed += 1
+        time.sleep(0.02)
 
 
 def clean(cloud: Cloud) -> None:
@@ -58,7 +63,6 @@ def clean(cloud: Cloud) -> None:
     assert [row["id"] for row in served] == sorted(table["id"])
 
 
-def is_under_way(cloud: Cloud, run: str, step: str) -> bool:
+def is_under_way(entry: dict[str, Any], step: str) -> bool:
     """Whether an invocation of the step has begun and not ended, as the ledger has it."""
-    steps = cloud.call("GET", f"/runs/{run}", key=cloud.operator).body["data"]["steps"]
-    return any(name.startswith(step) and not record["ended_at"] for name, record in steps.items())
+    return any(name.startswith(step) and not record["ended_at"] for name, record in entry["steps"].items())

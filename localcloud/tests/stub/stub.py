@@ -11,6 +11,8 @@ The folder `STUB_DIR` holds `<function>.script`, one instruction a line, the las
     die                         ends as after `kill -9`
     aws SERVICE OPERATION {…}   calls AWS with the role's credentials and answers with its answer, or its error's code
     echo                        answers with the event and the environment
+
+A file `<function>.dies` lets the next process end as after `kill -9` before it asks for its first event.
 """
 
 import fcntl
@@ -89,6 +91,9 @@ def call_aws(service: str, operation: str, parameters: dict) -> dict:
 def serve() -> None:
     """Lambda's loop."""
     name = os.environ["AWS_LAMBDA_FUNCTION_NAME"].rsplit("-", 1)[-1]
+    if (dies := FOLDER / f"{name}.dies").exists():
+        dies.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
     runtime = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
     while True:
         with urllib.request.urlopen(f"{runtime}/next") as answer:
