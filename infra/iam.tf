@@ -6,7 +6,7 @@
 locals {
   lake_prefixes = {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
-    ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "runs/"]
+    ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "runs/"]
     transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
     serve     = ["definitions/endpoints/"]
@@ -14,7 +14,7 @@ locals {
 
   lake_reads = {
     trigger   = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "runs/*"]
+    ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "runs/*"]
     transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
     publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
     serve     = ["definitions/endpoints/*"]
@@ -22,7 +22,7 @@ locals {
 
   lake_writes = {
     trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest    = ["raw/*", "state/*", "dead/*", "runs/*"]
+    ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "runs/*"]
     transform = ["tables/*", "quarantine/*", "runs/*"]
     publish   = ["runs/*"]
     serve     = []

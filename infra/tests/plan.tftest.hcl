@@ -132,7 +132,7 @@ run "least_privilege" {
         if statement.Sid == "WriteLake"
       ])
       } == {
-      ingest    = ["raw/*", "state/*", "dead/*", "runs/*"]
+      ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "runs/*"]
       publish   = ["runs/*"]
       serve     = []
       transform = ["tables/*", "quarantine/*", "runs/*"]

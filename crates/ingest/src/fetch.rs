@@ -5,14 +5,16 @@ use crate::cursor::CursorKind;
 use crate::limits::Limits;
 use crate::paginate::{self, Answer, Choice, Hints};
 use crate::request::Requests;
-use crate::retry::{Class, classify, retry_after};
+use crate::retry::{Class, classify};
 use crate::scan::{Found, ScanError};
 use crate::segment::{About, Ended, Segment, Untaken};
 use crate::targets::Targets;
+use crate::throttle::{Pass, Throttle, retry_after};
 use futures::StreamExt;
 use http::header;
+use jiff::Timestamp;
 use millrace_model::definition::Connection;
-use millrace_model::definition::connection::Auth;
+use millrace_model::definition::connection::{Auth, Timeouts};
 use millrace_model::definition::pipeline::{Paginate, Resource};
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
@@ -20,14 +22,12 @@ use reqwest::redirect::{self, Policy};
 use reqwest::{Client, Response};
 use std::error::Error;
 use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 use url::Url;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
-
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many characters of a refusal's body are told.
 const EXCERPT: usize = 500;
@@ -44,6 +44,8 @@ pub(crate) struct Source<'a> {
     client: Client,
     targets: Targets,
     limits: Limits,
+    throttle: Arc<Throttle>,
+    timeouts: Timeouts,
 }
 
 /// The page that is asked for.
@@ -108,6 +110,7 @@ impl<'a> Source<'a> {
         requests: Requests,
         paginate: Paginate,
         limits: Limits,
+        throttle: Arc<Throttle>,
     ) -> Result<Self, Failure> {
         Ok(Self {
             targets: targets(resource, &paginate),
@@ -117,6 +120,8 @@ impl<'a> Source<'a> {
             paginate,
             client: client(connection)?,
             limits,
+            throttle,
+            timeouts: connection.timeouts,
         })
     }
 
@@ -131,6 +136,7 @@ impl<'a> Source<'a> {
         &self,
         wanted: &Wanted<'_>,
         segment: &mut Segment,
+        pass: Pass,
     ) -> Result<Outcome, Failure> {
         let requested_at = jiff::Timestamp::now().to_string();
         let request = self
@@ -142,12 +148,17 @@ impl<'a> Source<'a> {
             Err(error) => return self.unsent(error),
         };
         self.credential.apply(&mut request)?;
-        let response = match self.client.execute(request).await {
-            Ok(response) => response,
-            Err(error) => return self.unsent(error),
+        let first_byte = self.timeouts.connect + self.timeouts.first_byte;
+        let sent = self.client.execute(request);
+        let response = match tokio::time::timeout(first_byte, sent).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return self.unsent(error),
+            Err(_) => return Ok(silent(self.timeouts.first_byte)),
         };
+        pass.answered();
+        self.throttle.told(response.headers()).await?;
         let status = response.status().as_u16();
-        let asked = retry_after(response.headers(), SystemTime::now());
+        let asked = retry_after(response.headers(), Timestamp::now());
         match classify(status, asked.is_some()) {
             Class::Good => self.take(wanted, response, requested_at, segment).await,
             Class::Unauthorized => Ok(Outcome::Unauthorized { status }),
@@ -401,8 +412,9 @@ fn client(connection: &Connection) -> Result<Client, Failure> {
     Client::builder()
         .redirect(policy)
         .referer(false)
-        .timeout(connection.timeout)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(connection.timeouts.whole)
+        .read_timeout(connection.timeouts.first_byte)
+        .connect_timeout(connection.timeouts.connect)
         .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| {
@@ -425,6 +437,14 @@ fn stays(from: &Url, to: &Url) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("too many redirects")]
 struct TooManyRedirects;
+
+fn silent(first_byte: Duration) -> Outcome {
+    Outcome::Again {
+        trouble: format!("got no answer within {first_byte:?}"),
+        is_rate_limit: false,
+        asked: None,
+    }
+}
 
 fn answered(status: u16) -> String {
     format!("answered {status}")

@@ -24,6 +24,7 @@ pub use limits::Limits;
 
 use auth::Authenticator;
 use checkpoint::Checkpoint;
+use millrace_model::definition::pipeline::Resource;
 use millrace_model::definition::{Connection, Pinned};
 use millrace_model::raw::Position;
 use millrace_model::state::ResourceState;
@@ -35,7 +36,7 @@ use millrace_store::{definitions, json};
 use pull::{Ending, Job, Pull};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use throttle::Throttle;
+use throttle::{Terms, Throttle};
 
 /// After how many invocations a pull is handed to a task instead of being continued.
 const INVOCATIONS: u32 = 2;
@@ -117,8 +118,14 @@ impl Ingest {
                 Place::Unbounded => self.unbounded,
             },
         };
-        let mut pull = Pull::new(job, checkpoint, self.throttle(connection)).await?;
-        let ending = pull.run().await?;
+        let throttle = self.throttle(connection, resource);
+        let mut pull = Pull::new(job, checkpoint, throttle.clone()).await?;
+        let ending = pull.run().await;
+        // What is not given back runs out by itself.
+        if let Err(failure) = throttle.leave().await {
+            tracing::warn!(%failure, "the leased requests could not be given back");
+        }
+        let ending = ending?;
         if ending == Ending::Complete {
             self.complete(input, &pull.checkpoint).await?;
         }
@@ -160,21 +167,23 @@ impl Ingest {
         authenticator.clone()
     }
 
-    /// The throttle of a connection, the same for all pulls of this process.
-    fn throttle(&self, connection: &Connection) -> Option<Arc<Throttle>> {
-        let limit = connection.rate_limit?;
+    /// The throttle of a credential, the same for all pulls of this process.
+    fn throttle(&self, connection: &Connection, resource: &Resource) -> Arc<Throttle> {
+        let (key, terms) = Terms::of(connection, resource);
         let mut throttles = self
             .throttles
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let throttle = throttles
-            .entry(connection.name.clone())
-            .or_insert_with(|| Arc::new(Throttle::new(limit)));
-        if throttle.limit() != limit {
-            // The definition was changed between two runs of a long-lived process.
-            *throttle = Arc::new(Throttle::new(limit));
+        match throttles.get(&key) {
+            Some(throttle) if *throttle.terms() == terms => throttle.clone(),
+            // There is none, or the definition was changed between two runs of a long-lived process.
+            _ => {
+                let throttle = Throttle::new(self.objects.clone(), key.clone(), terms);
+                let throttle = Arc::new(throttle);
+                throttles.insert(key, throttle.clone());
+                throttle
+            }
         }
-        Some(throttle.clone())
     }
 }
 

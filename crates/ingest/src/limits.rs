@@ -20,8 +20,6 @@ pub struct Limits {
     pub retry_for: Duration,
     /// How often a page is retried.
     pub retries: u32,
-    /// The longest wait that is sat out; a longer one is left to the conductor, where there is one.
-    pub longest_wait: Duration,
     /// How much time before the deadline is kept for the checkpoint.
     pub reserve: Duration,
 }
@@ -36,7 +34,6 @@ impl Default for Limits {
             backoff_most: Duration::from_secs(30),
             retry_for: Duration::from_mins(2),
             retries: 20,
-            longest_wait: Duration::from_mins(1),
             reserve: Duration::from_secs(2),
         }
     }

@@ -11,7 +11,7 @@ use crate::retry::Retries;
 use crate::scan::Found;
 use crate::segment::Segment;
 use crate::tally::Tally;
-use crate::throttle::Throttle;
+use crate::throttle::{Entry, Throttle};
 use millrace_model::definition::Connection;
 use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
 use millrace_model::raw::{Manifest, Position};
@@ -57,7 +57,7 @@ pub(crate) enum Ending {
 pub(crate) struct Pull<'a> {
     job: Job<'a>,
     source: Source<'a>,
-    throttle: Option<Arc<Throttle>>,
+    throttle: Arc<Throttle>,
     /// What is committed.
     pub(crate) checkpoint: Checkpoint,
     /// What is not.
@@ -90,7 +90,7 @@ impl<'a> Pull<'a> {
     pub(crate) async fn new(
         job: Job<'a>,
         checkpoint: Checkpoint,
-        throttle: Option<Arc<Throttle>>,
+        throttle: Arc<Throttle>,
     ) -> Result<Self, Failure> {
         let resource = job.resource;
         let start = if checkpoint.segments > 0 {
@@ -107,6 +107,7 @@ impl<'a> Pull<'a> {
                 requests,
                 paginate.unwrap_or_else(|| resource.paginate.clone()),
                 job.limits,
+                throttle.clone(),
             )?,
             throttle,
             segment: Segment::new()?,
@@ -207,12 +208,25 @@ impl<'a> Pull<'a> {
         let mut retries = Retries::default();
         let mut is_renewed = false;
         loop {
-            if let Some(throttle) = &self.throttle {
-                let wait = throttle.take(Instant::now());
-                if let Some(ending) = self.pause(wait).await {
-                    return Ok(Some(ending));
+            let pass = match self.throttle.enter().await? {
+                Entry::Go(pass) => pass,
+                Entry::Wait(wait) => {
+                    if let Some(ending) = self.pause(wait).await {
+                        return Ok(Some(ending));
+                    }
+                    continue;
                 }
-            }
+                Entry::Down(wait) => {
+                    if retries.count() > 0 && !retries.has_time_for(wait, &self.job.limits) {
+                        let trouble = "gets no sound answer";
+                        return Err(given_up(&shown, trouble, false, retries.count()));
+                    }
+                    if let Some(ending) = self.pause(wait).await {
+                        return Ok(Some(ending));
+                    }
+                    continue;
+                }
+            };
             if !is_renewed {
                 self.source.credential = self.job.auth.credential().await?;
             }
@@ -226,7 +240,7 @@ impl<'a> Pull<'a> {
                 shown: &shown,
                 before: last.as_deref(),
             };
-            let asked = self.source.ask(&wanted, &mut self.segment);
+            let asked = self.source.ask(&wanted, &mut self.segment, pass);
             let outcome = match self.job.deadline.place() {
                 Place::Unbounded => asked.await?,
                 Place::Lambda => {
@@ -250,6 +264,7 @@ impl<'a> Pull<'a> {
                     choice,
                 } => {
                     self.choose(choice, &ended.found);
+                    self.throttle.succeeded().await?;
                     self.slowest = self.slowest.max(took);
                     self.checkpoint.note_pulled(&shown);
                     self.position = next;
@@ -275,6 +290,11 @@ impl<'a> Pull<'a> {
                     asked,
                 } => {
                     self.last = last;
+                    match asked {
+                        Some(wait) => self.throttle.pause(wait).await?,
+                        None if !is_rate_limit => self.throttle.failed().await?,
+                        None => {}
+                    }
                     let Some(wait) = retries.next(asked, took, &self.job.limits) else {
                         return Err(given_up(&shown, &trouble, is_rate_limit, retries.count()));
                     };
@@ -319,7 +339,7 @@ impl<'a> Pull<'a> {
     /// Sits a wait out, unless it is so long that the segment should be committed first, or that the conductor should
     /// sit it out.
     async fn pause(&mut self, wait: Duration) -> Option<Ending> {
-        let fits = wait <= self.job.limits.longest_wait
+        let fits = wait <= self.job.connection.politeness.wait_limit
             && wait.saturating_add(self.margin()) <= self.job.deadline.left();
         if !wait.is_zero() && !fits {
             return Some(Ending::Wait(wait));

@@ -1,5 +1,5 @@
 use super::*;
-use millrace_model::definition::connection::{Auth, KeyPlace};
+use millrace_model::definition::connection::{Auth, KeyPlace, Politeness, Timeouts};
 use millrace_model::definition::pipeline::{End, Incremental, Paginate, TimestampForm, Token};
 use millrace_model::definition::{FieldPath, SecretRef};
 use std::collections::BTreeMap;
@@ -17,12 +17,12 @@ fn connection(auth: Auth) -> Connection {
         name: "crm".into(),
         base_url: "https://api.example.com/v1".into(),
         auth,
-        rate_limit: None,
+        politeness: Politeness::default(),
         headers: BTreeMap::from([
             ("X-Team".into(), "data".into()),
             ("Accept".into(), "application/geo+json".into()),
         ]),
-        timeout: Duration::from_secs(5),
+        timeouts: Timeouts::default(),
     }
 }
 
@@ -30,6 +30,7 @@ fn resource() -> Resource {
     Resource {
         name: "items".into(),
         connection: "crm".into(),
+        rate_scope: None,
         path: "/items?fixed=1".into(),
         params: BTreeMap::from([("order by".into(), "a&b".into())]),
         headers: BTreeMap::new(),

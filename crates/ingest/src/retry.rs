@@ -1,8 +1,7 @@
 //! When a request that failed is sent again.
 
 use crate::limits::Limits;
-use http::{HeaderMap, header};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What a source's answer means for a puller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,29 +30,6 @@ pub(crate) fn classify(status: u16, has_retry_after: bool) -> Class {
     }
 }
 
-/// How long the source asks to wait. A date is taken relative to the source's own clock where it tells that; parts of a
-/// second are rounded up, since a wait is never shortened.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds.ceil()).ok();
-    }
-    let until = httpdate::parse_http_date(text).ok()?;
-    let sources_clock = headers
-        .get(header::DATE)
-        .and_then(|date| date.to_str().ok())
-        .and_then(|date| httpdate::parse_http_date(date).ok());
-    let wait = until
-        .duration_since(sources_clock.unwrap_or(now))
-        .unwrap_or_default();
-    Some(Duration::from_secs(
-        wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
-    ))
-}
-
 /// The retries of one page.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
@@ -65,6 +41,12 @@ impl Retries {
     /// How many there were.
     pub(crate) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Whether there is time to wait so long for a source that is down; it is spent with this.
+    pub(crate) fn has_time_for(&mut self, wait: Duration, limits: &Limits) -> bool {
+        self.spent += wait;
+        self.spent <= limits.retry_for
     }
 
     /// How long to wait before the next one, after a request that took `took`: as long as the source asks, else a random
@@ -92,41 +74,6 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn asked(retry_after_header: &str, date: Option<&str>) -> Option<Duration> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::RETRY_AFTER, retry_after_header.parse().unwrap());
-        if let Some(date) = date {
-            headers.insert(header::DATE, date.parse().unwrap());
-        }
-        let now = httpdate::parse_http_date("Wed, 07 Feb 2018 02:00:00 GMT").unwrap();
-        retry_after(&headers, now)
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds() {
-        assert_eq!(asked("0", None), Some(Duration::ZERO));
-        assert_eq!(asked("120", None), Some(Duration::from_mins(2)));
-        assert_eq!(asked("1.2", None), Some(Duration::from_secs(2)));
-        for nonsense in ["", "-5", "soon", "nan", "1e300"] {
-            assert_eq!(asked(nonsense, None), None, "{nonsense}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), SystemTime::now()), None);
-    }
-
-    #[test]
-    fn retry_after_is_read_as_a_date_by_the_sources_clock() {
-        let until = "Wed, 07 Feb 2018 02:01:30 GMT";
-        assert_eq!(asked(until, None), Some(Duration::from_secs(90)));
-        let an_hour_slow = Some("Wed, 07 Feb 2018 01:01:00 GMT");
-        assert_eq!(asked(until, an_hour_slow), Some(Duration::from_secs(3630)));
-        let past = Some("Wed, 07 Feb 2018 03:00:00 GMT");
-        assert_eq!(asked(until, past), Some(Duration::ZERO));
-        assert_eq!(
-            asked(until, Some("nonsense")),
-            Some(Duration::from_secs(90))
-        );
-    }
 
     #[test]
     fn backoff_stays_below_a_ceiling_that_doubles() {

@@ -1,80 +1,503 @@
-//! No more requests than a connection allows.
+//! No more requests than a source allows, of all Lambdas, tasks and machines that use one credential.
+//!
+//! What they share is one document in the lake (`budget`): permits are leased from it in batches, a wait that the source
+//! asks for is noted there for all, and so is a source that is down. What a single process sends is held to its lease
+//! without asking.
+//!
+//! A request counts at the source some time between being sent and being answered. It is taken to count at the latest of
+//! these, so that a slow network cannot bring two requests closer together than they are allowed to be.
 
+mod budget;
+mod headers;
+
+pub(crate) use headers::retry_after;
+
+use budget::{Breaker, Budget, Claim, Grant};
+use http::HeaderMap;
+use jiff::Timestamp;
+use millrace_model::definition::Connection;
 use millrace_model::definition::connection::RateLimit;
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use millrace_model::definition::pipeline::Resource;
+use millrace_model::{Failure, keys};
+use millrace_store::json;
+use millrace_store::objects::Objects;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Lets at most so many requests go in any span of so long, wherever the span begins; shared by all pulls of a process
-/// that use the connection.
+/// How long a request may travel before it counts at the source.
+const ARRIVAL_MS: i64 = 1_000;
+
+/// How old what is known of the document may be where nothing has to be leased from it.
+const REFRESH_MS: i64 = 5_000;
+
+/// Shorter waits are not worth telling the others.
+const LEAST_TOLD: Duration = Duration::from_secs(1);
+
+/// How soon the document is read again where others hold what is missing, for each of them.
+const POLL_MS: i64 = 100;
+
+/// How many requests one process has under way at most where the definition sets no limit.
+const UNLIMITED_PLACES: u32 = 16;
+
+/// How many requests of a process fail one after the other before the source is taken to be down.
+const TRIP: u32 = 8;
+
+/// How long a source that is down is left alone; twice as long each time that it is found down again, up to the most.
+const COOL_MS: i64 = 10_000;
+const COOL_MOST_MS: i64 = 300_000;
+
+/// Keeps the requests of this process, and of the others that use the credential, to its limits.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    limit: RateLimit,
-    /// When the latest requests go, oldest first; some of them may lie ahead.
-    times: Mutex<VecDeque<Instant>>,
+    objects: Arc<dyn Objects>,
+    key: String,
+    terms: Terms,
+    /// This process's name in the document.
+    name: String,
+    local: Mutex<Local>,
+    /// One at a time asks the document.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What a definition says of a credential's limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    rates: Vec<RateLimit>,
+    concurrency: Option<u32>,
+    /// The longest that a request may take.
+    longest_ms: i64,
+}
+
+impl Terms {
+    /// The terms for a resource, and the key of the document that all who are held to them share.
+    pub(crate) fn of(connection: &Connection, resource: &Resource) -> (String, Self) {
+        let politeness = &connection.politeness;
+        let scope = resource.rate_scope.as_deref();
+        let scoped = scope.and_then(|name| politeness.scopes.get(name));
+        let credential = match connection.auth.secret() {
+            Some(secret) => match &secret.field {
+                Some(field) => format!("{}.{field}", secret.name),
+                None => secret.name.clone(),
+            },
+            // Who shows no credential is known by the address that is called.
+            None => match url::Url::parse(&connection.base_url) {
+                Ok(url) => url.origin().ascii_serialization(),
+                Err(_) => connection.name.clone(),
+            },
+        };
+        let terms = Self {
+            rates: scoped.unwrap_or(&politeness.rates).clone(),
+            concurrency: politeness.concurrency,
+            longest_ms: millis(connection.timeouts.whole),
+        };
+        (keys::limits(&credential, scope), terms)
+    }
+
+    /// Whether requests must be leased.
+    fn lease(&self) -> bool {
+        !self.rates.is_empty() || self.concurrency.is_some()
+    }
+}
+
+/// What this process holds and knows.
+#[derive(Debug, Default)]
+struct Local {
+    /// How many requests may be sent until `until`.
+    permits: u32,
+    until: i64,
+    /// How many may be under way until `places_until`.
+    places: u32,
+    places_until: i64,
+    /// When the requests that are under way were sent, by number; none once it is known that they count.
+    under_way: Vec<(u64, Option<i64>)>,
+    last_number: u64,
+    /// When requests counted that the document has not been told of.
+    spent: Vec<i64>,
+    paused_until: i64,
+    /// When the next request may go, where the source says that little is left.
+    next_at: i64,
+    spacing_ms: i64,
+    senders: u32,
+    /// When the document was read last.
+    read_at: i64,
+    breaker: Breaker,
+    /// How many requests failed one after the other.
+    failures: u32,
+}
+
+/// Whether a request may be sent.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// It may; it is under way until the pass is dropped.
+    Go(Pass),
+    /// It may not before so long.
+    Wait(Duration),
+    /// The source is down; the next try is in so long.
+    Down(Duration),
+}
+
+/// Leave to send one request.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    throttle: Arc<Throttle>,
+    number: u64,
+}
+
+/// What can be told without the document.
+enum Known {
+    Entry(Entry),
+    MustAsk,
 }
 
 impl Throttle {
-    pub(crate) fn new(limit: RateLimit) -> Self {
+    pub(crate) fn new(objects: Arc<dyn Objects>, key: String, terms: Terms) -> Self {
         Self {
-            limit,
-            times: Mutex::default(),
+            objects,
+            key,
+            terms,
+            name: format!("{:016x}", rand::random::<u64>()),
+            local: Mutex::new(Local {
+                senders: 1,
+                ..Local::default()
+            }),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 
-    /// What it allows.
-    pub(crate) fn limit(&self) -> RateLimit {
-        self.limit
+    /// What it is held to.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
-    /// How long the next request has to wait. Its place is taken with this.
-    pub(crate) fn take(&self, now: Instant) -> Duration {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = self.limit.requests.max(1) as usize;
-        let free = if times.len() < most {
-            None
+    /// Leave to send a request, or how long that has to wait.
+    pub(crate) async fn enter(self: &Arc<Self>) -> Result<Entry, Failure> {
+        if let Known::Entry(entry) = self.known(now()) {
+            return Ok(entry);
+        }
+        let _turn = self.asking.lock().await;
+        // Somebody else may have asked while this one waited for its turn.
+        if let Known::Entry(entry) = self.known(now()) {
+            return Ok(entry);
+        }
+        if let Some(wait) = self.ask().await? {
+            return Ok(Entry::Wait(wait));
+        }
+        Ok(match self.known(now()) {
+            Known::Entry(entry) => entry,
+            // What was leased ran out on its way here.
+            Known::MustAsk => Entry::Wait(Duration::from_millis(POLL_MS as u64)),
+        })
+    }
+
+    fn known(self: &Arc<Self>, now: i64) -> Known {
+        let mut local = self.local();
+        let held_up = local.paused_until.max(local.next_at);
+        if held_up > now {
+            return Known::Entry(Entry::Wait(span(held_up - now)));
+        }
+        if local.breaker.until > now {
+            return Known::Entry(Entry::Down(span(local.breaker.until - now)));
+        }
+        let is_stale = !self.terms.lease() && now - local.read_at > REFRESH_MS;
+        if is_stale || local.breaker.trips > 0 {
+            return Known::MustAsk;
+        }
+        if self.terms.lease() {
+            let lacks_permit = !self.terms.rates.is_empty()
+                && (local.permits == 0 || local.until - ARRIVAL_MS <= now);
+            let lacks_place = self.terms.concurrency.is_some()
+                && local.places_until - self.terms.longest_ms <= now;
+            if lacks_permit || lacks_place {
+                return Known::MustAsk;
+            }
+        }
+        let places = if self.terms.lease() {
+            local.places
         } else {
-            times.pop_front()
+            UNLIMITED_PLACES
         };
-        let at = free.map_or(now, |oldest| (oldest + self.limit.per).max(now));
-        times.push_back(at);
-        at - now
+        if local.under_way.len() >= places as usize {
+            return Known::Entry(Entry::Wait(Duration::from_millis(POLL_MS as u64)));
+        }
+        Known::Entry(Entry::Go(self.pass(&mut local, now)))
+    }
+
+    fn pass(self: &Arc<Self>, local: &mut Local, now: i64) -> Pass {
+        local.permits = local.permits.saturating_sub(1);
+        local.next_at = now + local.spacing_ms;
+        local.last_number += 1;
+        let number = local.last_number;
+        local.under_way.push((number, Some(now)));
+        Pass {
+            throttle: self.clone(),
+            number,
+        }
+    }
+
+    /// Reads the document, leases from it, and takes the one try of a source that is down. How long to wait where there
+    /// is nothing to lease.
+    async fn ask(&self) -> Result<Option<Duration>, Failure> {
+        let tries = self.local().breaker.trips > 0;
+        if !self.terms.lease() && !tries {
+            let budget: Option<Budget> = json::get(&*self.objects, &self.key).await?;
+            self.learn(&budget.unwrap_or_default(), now());
+            return Ok(None);
+        }
+        let mut granted = None;
+        let mut may_try = false;
+        let (told, budget) = self
+            .change(|budget, claim, now| {
+                granted = self.terms.lease().then(|| budget.claim(claim, now));
+                may_try = budget.breaker.trips > 0 && budget.breaker.until <= now;
+                if may_try {
+                    // The others wait for the outcome of this one's try.
+                    budget.breaker.until = now + self.terms.longest_ms;
+                }
+            })
+            .await?;
+        let now = now();
+        self.learn(&budget, now);
+        let mut local = self.local();
+        if may_try {
+            // Its own try is not held up by itself, and is decisive.
+            local.breaker = Breaker::default();
+            local.failures = TRIP - 1;
+        }
+        let Some(grant) = granted else {
+            return Ok(None);
+        };
+        local.take(&grant, told);
+        if grant.permits > 0 && grant.places > 0 {
+            return Ok(None);
+        }
+        let others_hold = budget
+            .holders
+            .iter()
+            .any(|holder| holder.name != self.name && (holder.permits > 0 || holder.places > 0));
+        let mut wait = (grant.again_at - now).max(1);
+        if others_hold {
+            // What they do not use comes back earlier than it runs out.
+            wait = wait.min(POLL_MS * i64::from(grant.senders));
+        }
+        Ok(Some(span(wait).mul_f64(1.0 + rand::random::<f64>() / 5.0)))
+    }
+
+    /// Changes the document. Gives back how many of the spent requests it was told of, and the document.
+    async fn change(
+        &self,
+        mut change: impl FnMut(&mut Budget, &Claim<'_>, i64),
+    ) -> Result<(usize, Budget), Failure> {
+        let (spent, under_way) = self.local().settle(!self.terms.rates.is_empty());
+        let claim = Claim {
+            name: &self.name,
+            rates: &self.terms.rates,
+            spent: &spent,
+            concurrency: self.terms.concurrency,
+            under_way,
+            wanted_places: UNLIMITED_PLACES,
+            places_ms: self.terms.longest_ms + 2 * LEASE_OF_PLACES_MS,
+        };
+        let budget = json::update(&*self.objects, &self.key, |budget: Option<Budget>| {
+            let before = budget.unwrap_or_default();
+            let mut after = before.clone();
+            change(&mut after, &claim, now());
+            Ok::<_, Failure>((after != before).then_some(after))
+        })
+        .await?;
+        Ok((spent.len(), budget.unwrap_or_default()))
+    }
+
+    /// Notes what the document says to all.
+    fn learn(&self, budget: &Budget, now: i64) {
+        let mut local = self.local();
+        local.read_at = now;
+        local.senders = (budget.holders.len() as u32).max(1);
+        if budget.paused_until > local.paused_until && budget.paused_until > now {
+            // They do not all come back at the same moment.
+            local.paused_until = budget.paused_until + (rand::random::<f64>() * 250.0) as i64;
+        }
+        local.breaker = budget.breaker.clone();
+    }
+
+    /// Notes what the source says of its limits in an answer.
+    pub(crate) async fn told(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let Some(left) = headers::left(headers, Timestamp::now()) else {
+            self.local().spacing_ms = 0;
+            return Ok(());
+        };
+        if left.requests == 0 {
+            return self.pause(left.reset).await;
+        }
+        let mut local = self.local();
+        local.spacing_ms = millis(left.spacing(local.senders));
+        local.next_at = local.next_at.max(now() + local.spacing_ms);
+        Ok(())
+    }
+
+    /// Leaves the source alone for so long, with all others that use the credential.
+    pub(crate) async fn pause(&self, wait: Duration) -> Result<(), Failure> {
+        let until = now().saturating_add(millis(wait));
+        {
+            let mut local = self.local();
+            local.paused_until = local.paused_until.max(until);
+        }
+        if wait < LEAST_TOLD {
+            return Ok(());
+        }
+        json::update(&*self.objects, &self.key, |budget: Option<Budget>| {
+            let mut budget = budget.unwrap_or_default();
+            let is_longer = budget.paused_until < until;
+            budget.paused_until = budget.paused_until.max(until);
+            Ok::<_, Failure>(is_longer.then_some(budget))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that a request got no answer, or one that says that the source is in trouble.
+    pub(crate) async fn failed(&self) -> Result<(), Failure> {
+        let is_down = {
+            let mut local = self.local();
+            local.failures += 1;
+            local.failures >= TRIP
+        };
+        if !is_down {
+            return Ok(());
+        }
+        let began = now();
+        let budget = json::update(&*self.objects, &self.key, |budget: Option<Budget>| {
+            let mut budget = budget.unwrap_or_default();
+            budget.breaker.trips = budget.breaker.trips.saturating_add(1);
+            let doubled = COOL_MS << (budget.breaker.trips - 1).min(16);
+            budget.breaker.until = began + doubled.min(COOL_MOST_MS);
+            Ok::<_, Failure>(Some(budget))
+        })
+        .await?;
+        let mut local = self.local();
+        local.failures = 0;
+        local.breaker = budget.unwrap_or_default().breaker;
+        Ok(())
+    }
+
+    /// Notes that a request was answered well.
+    pub(crate) async fn succeeded(&self) -> Result<(), Failure> {
+        let was_down = {
+            let mut local = self.local();
+            let was_down = local.failures >= TRIP - 1 || local.breaker.trips > 0;
+            local.failures = 0;
+            local.breaker = Breaker::default();
+            was_down
+        };
+        if was_down {
+            json::update(&*self.objects, &self.key, |budget: Option<Budget>| {
+                let mut budget = budget.unwrap_or_default();
+                let was_down = budget.breaker != Breaker::default();
+                budget.breaker = Breaker::default();
+                Ok::<_, Failure>(was_down.then_some(budget))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what this process holds, for others to use.
+    pub(crate) async fn leave(&self) -> Result<(), Failure> {
+        let holds = {
+            let local = self.local();
+            local.read_at > 0 && local.under_way.is_empty()
+        };
+        if !self.terms.lease() || !holds {
+            return Ok(());
+        }
+        let _turn = self.asking.lock().await;
+        let (told, _) = self.change(Budget::leave).await?;
+        let mut local = self.local();
+        local.forget(told);
+        (local.permits, local.places, local.places_until) = (0, 0, 0);
+        Ok(())
+    }
+
+    fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// How much longer than the longest request places are held.
+const LEASE_OF_PLACES_MS: i64 = 15_000;
 
-    proptest! {
-        #[test]
-        fn no_span_has_more_requests_than_allowed(
-            requests in 1_u32..8,
-            pauses in proptest::collection::vec(0_u64..400, 1..60),
-        ) {
-            let throttle = Throttle::new(RateLimit { requests, per: Duration::from_secs(1) });
-            let mut now = Instant::now();
-            let mut sent = Vec::new();
-            for pause in pauses {
-                now += Duration::from_millis(pause);
-                now += throttle.take(now);
-                sent.push(now);
-            }
-            for span in sent.windows(requests as usize + 1) {
-                prop_assert!(span[requests as usize] - span[0] >= Duration::from_secs(1));
+impl Local {
+    /// When requests counted, or will have counted, of which the document is to be told; and how many are under way.
+    /// What is left of the lease is given up with this: the document does not know it any more once it is told.
+    fn settle(&mut self, counts: bool) -> (Vec<i64>, u32) {
+        self.permits = 0;
+        for (_, sent) in &mut self.under_way {
+            if let Some(sent) = sent.take() {
+                self.spent.push(sent + ARRIVAL_MS);
             }
         }
+        if !counts {
+            self.spent.clear();
+        }
+        (self.spent.clone(), self.under_way.len() as u32)
     }
 
-    #[test]
-    fn a_burst_goes_at_once_and_what_is_beyond_it_waits() {
-        let throttle = Throttle::new(RateLimit {
-            requests: 3,
-            per: Duration::from_mins(1),
-        });
-        let now = Instant::now();
-        let waits: Vec<u64> = (0..7).map(|_| throttle.take(now).as_secs()).collect();
-        assert_eq!(waits, [0, 0, 0, 60, 60, 60, 120]);
+    fn take(&mut self, grant: &Grant, told: usize) {
+        self.forget(told);
+        self.senders = grant.senders;
+        self.permits = grant.permits;
+        self.until = grant.until;
+        self.places = grant.places;
+        self.places_until = if grant.places > 0 {
+            grant.places_until
+        } else {
+            0
+        };
     }
+
+    /// Forgets the spent requests of which the document was told: the first ones.
+    fn forget(&mut self, told: usize) {
+        self.spent.drain(..told.min(self.spent.len()));
+    }
+
+    /// Notes that a request counts, at the latest now.
+    fn counted(&mut self, number: u64, now: i64) {
+        let under_way = self
+            .under_way
+            .iter_mut()
+            .find(|(known, _)| *known == number);
+        if let Some(sent) = under_way.and_then(|(_, sent)| sent.take()) {
+            self.spent.push(now.min(sent + ARRIVAL_MS));
+        }
+    }
+}
+
+impl Pass {
+    /// Notes that the answer has come: the request counts at the source from now on at the latest.
+    pub(crate) fn answered(&self) {
+        self.throttle.local().counted(self.number, now());
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut local = self.throttle.local();
+        local.counted(self.number, now());
+        local.under_way.retain(|(number, _)| *number != self.number);
+        if self.throttle.terms.rates.is_empty() {
+            // Nobody asks how many there were.
+            local.spent.clear();
+        }
+    }
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+fn span(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -67,6 +67,21 @@ pub fn dead(pipeline: &str, resource: &str, run: &RunId, request: &str) -> Strin
     format!("dead/{pipeline}/{resource}/{run}/{request}.json")
 }
 
+/// What is known of the limits of a credential, shared by all that use it. `credential` names a secret or, where there
+/// is none, a host; `scope` a part of the system with limits of its own.
+pub fn limits(credential: &str, scope: Option<&str>) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-');
+    let name: String = credential
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '-' })
+        .take(200)
+        .collect();
+    match scope {
+        None => format!("limits/{name}.json"),
+        Some(scope) => format!("limits/{name}+{scope}.json"),
+    }
+}
+
 /// A run's entry in the ledger.
 pub fn run(run: &RunId) -> String {
     format!("runs/{}/{run}.json", run.pipeline())

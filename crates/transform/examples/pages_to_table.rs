@@ -147,6 +147,7 @@ fn pinned(write: WriteMode) -> Pinned {
     let resource = Resource {
         name: NAME.to_owned(),
         connection: "bench".to_owned(),
+        rate_scope: None,
         path: String::new(),
         params: BTreeMap::new(),
         headers: BTreeMap::new(),

@@ -1,10 +1,9 @@
 use super::*;
 use async_trait::async_trait;
-use millrace_model::definition::connection::KeyPlace;
+use millrace_model::definition::connection::{KeyPlace, Politeness, Timeouts};
 use millrace_store::secrets::SecretError;
 use reqwest::{Client, Request};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A secret that is always the same.
 #[derive(Debug)]
@@ -33,9 +32,9 @@ fn authenticator(auth: Auth, secret: &'static str) -> Authenticator {
         name: "crm".into(),
         base_url: "https://api.example.com/v1".into(),
         auth,
-        rate_limit: None,
+        politeness: Politeness::default(),
         headers: BTreeMap::new(),
-        timeout: Duration::from_secs(5),
+        timeouts: Timeouts::default(),
     };
     Authenticator::new(&connection, Arc::new(Same(secret)))
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
 use millrace_ingest::{Ingest, Limits};
-use millrace_model::definition::connection::{Auth, RateLimit};
+use millrace_model::definition::connection::{Auth, Politeness, RateLimit, Timeouts};
 use millrace_model::definition::pipeline::{
     Concurrency, CursorValue, End, Incremental, Paginate, Pipeline, Resource, TimestampForm,
 };
@@ -162,13 +162,14 @@ impl World {
                 name: "source".into(),
                 base_url: base_url.into(),
                 auth: Auth::None,
-                rate_limit: None,
+                politeness: Politeness::default(),
                 headers: BTreeMap::new(),
-                timeout: Duration::from_secs(20),
+                timeouts: Timeouts::default(),
             },
             resource: Resource {
                 name: "quakes".into(),
                 connection: "source".into(),
+                rate_scope: None,
                 path: path.into(),
                 params: BTreeMap::new(),
                 headers: BTreeMap::new(),
@@ -220,7 +221,7 @@ impl World {
     }
 
     pub fn rate_limit(mut self, requests: u32, per: Duration) -> Self {
-        self.connection.rate_limit = Some(RateLimit { requests, per });
+        self.connection.politeness.rates = vec![RateLimit { requests, per }];
         self
     }
 
@@ -309,6 +310,13 @@ impl World {
             manifests,
             pages,
             records: self.resource.records.clone(),
+        }
+    }
+
+    /// As if the waits that the source has asked for were over.
+    pub async fn let_waits_pass(&self) {
+        for entry in self.objects.list("limits/", None, 100).await.unwrap() {
+            self.objects.delete(&entry.key).await.unwrap();
         }
     }
 

@@ -69,7 +69,7 @@ async fn a_body_that_stalls_is_given_up_after_the_connections_timeout() {
         ..Behaviour::default()
     });
     let mut world = World::of_quakes(&source, 200);
-    world.connection.timeout = Duration::from_millis(300);
+    world.connection.timeouts.whole = Duration::from_millis(300);
     let pulled = world.pull(1).await;
     assert_eq!(pulled.ids().len(), 500);
     assert!(source.stats().broken >= 2);
@@ -108,6 +108,22 @@ async fn a_long_wait_is_left_to_the_conductor_behind_a_checkpoint() {
     );
     assert_eq!(world.pulled(1).await.ids().len(), 200);
 
+    // Whoever comes too early, with another run even, is told to wait as well, and the source is left alone.
+    let asked = source.stats().requests;
+    let other = world.input(2).await;
+    let early = world
+        .ingest()
+        .run(
+            &other,
+            Deadline::after(Duration::from_mins(10)),
+            &Unobserved,
+        )
+        .await
+        .unwrap();
+    assert_eq!((early.next, source.stats().requests), (Next::Wait, asked));
+    assert!((85..=91).contains(&early.wait_seconds), "{early:?}");
+
+    world.let_waits_pass().await;
     source.behave(status_every(2, 429, Some("5")));
     let short = Deadline::after(Duration::from_secs(3));
     let output = world
@@ -117,6 +133,7 @@ async fn a_long_wait_is_left_to_the_conductor_behind_a_checkpoint() {
         .unwrap();
     assert_eq!((output.next, output.wait_seconds), (Next::Wait, 5));
 
+    world.let_waits_pass().await;
     source.behave(Behaviour::default());
     assert_eq!(world.pull(1).await.ids().len(), 500);
 }
@@ -125,13 +142,10 @@ async fn a_long_wait_is_left_to_the_conductor_behind_a_checkpoint() {
 async fn where_nobody_else_would_wait_the_wait_is_sat_out_behind_a_checkpoint() {
     let source = source(500).await;
     source.behave(status_every(2, 429, Some("1")));
-    let world = World::of_quakes(&source, 200);
-    let impatient = Limits {
-        longest_wait: Duration::from_millis(10),
-        ..limits()
-    };
-    let ingest = Ingest::new(world.objects.clone(), world.secrets.clone()).with_limits(impatient);
-    let output = ingest
+    let mut world = World::of_quakes(&source, 200);
+    world.connection.politeness.wait_limit = Duration::from_millis(10);
+    let output = world
+        .ingest()
         .run(&world.input(1).await, Deadline::NONE, &Unobserved)
         .await
         .unwrap();

@@ -6,6 +6,7 @@ mod endpoint;
 mod paginate;
 mod param;
 mod pipeline;
+mod politeness;
 mod schedule;
 mod table;
 mod value;

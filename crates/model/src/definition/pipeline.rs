@@ -76,6 +76,9 @@ pub struct Resource {
     pub name: String,
     /// The connection by which it is reached.
     pub connection: String,
+    /// Which of the connection's limits are kept; none for those of the connection as a whole.
+    #[serde(default)]
+    pub rate_scope: Option<String>,
     /// What is appended to the connection's `base_url`.
     pub path: String,
     /// Query parameters of every request.

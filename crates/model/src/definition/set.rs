@@ -160,20 +160,25 @@ impl Parsed {
         }
     }
 
-    /// Resources name connections that there are.
+    /// Resources name connections that there are, and limits that these have.
     fn check_connections(&self, problems: &mut Vec<Problem>) {
         if !self.connections_are_whole {
             return;
         }
         for (file, located) in self.pipelines.values() {
             for (index, resource) in located.definition.resources.iter().enumerate() {
-                if !self.connections.contains_key(&resource.connection) {
-                    let path = Path::default()
-                        .field("resources")
-                        .index(index)
-                        .field("connection");
+                let at = Path::default().field("resources").index(index);
+                let Some((_, connection)) = self.connections.get(&resource.connection) else {
                     let message = no_connection(&resource.connection, self.connections.keys());
-                    problems.push(located.problem(file, &path, message));
+                    problems.push(located.problem(file, &at.field("connection"), message));
+                    continue;
+                };
+                let scopes = &connection.definition.politeness.scopes;
+                if let Some(scope) = &resource.rate_scope
+                    && !scopes.contains_key(scope)
+                {
+                    let message = no_scope(scope, &resource.connection, scopes.keys());
+                    problems.push(located.problem(file, &at.field("rate_scope"), message));
                 }
             }
         }
@@ -332,6 +337,16 @@ fn no_connection<'n>(name: &str, known: impl Iterator<Item = &'n String>) -> Str
     match nearest(name, known.iter().copied()) {
         Some(meant) => format!("there is no connection `{name}`; did you mean `{meant}`?"),
         None => format!("there is no connection `{name}`; write it in connections/{name}.yaml"),
+    }
+}
+
+fn no_scope<'n>(name: &str, connection: &str, known: impl Iterator<Item = &'n String>) -> String {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("there is no such scope; did you mean `{meant}`?"),
+        None => format!(
+            "there is no such scope; write `rate_scopes: {{ {name}: 5/s }}` in connections/{connection}.yaml"
+        ),
     }
 }
 

@@ -149,6 +149,7 @@ impl Harness {
             resources: vec![Resource {
                 name: RESOURCE.to_owned(),
                 connection: "shop".to_owned(),
+                rate_scope: None,
                 path: "/orders".to_owned(),
                 params: BTreeMap::new(),
                 headers: BTreeMap::new(),

@@ -1,14 +1,11 @@
 //! Wire connection → connection.
 
-use super::value;
+use super::{politeness, value};
 use crate::definition::SecretRef;
-use crate::definition::connection::{Auth, Connection, KeyPlace, RateLimit};
+use crate::definition::connection::{Auth, Connection, KeyPlace};
 use crate::definition::problem::{Path, Review};
 use crate::definition::wire::connection::{ApiKeyForm, AuthForm, ConnectionFile};
 use crate::definition::wire::form::SecretName;
-use std::time::Duration;
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) fn validate(
     wire: ConnectionFile,
@@ -25,39 +22,25 @@ pub(super) fn validate(
         None => Some(Auth::None),
         Some(form) => auth(form, &root.field("auth"), review),
     };
-    let rate_limit = match &wire.rate_limit {
-        None => Some(None),
-        Some(text) => review
-            .accept(&root.field("rate_limit"), rate_limit(text))
-            .map(Some),
-    };
+    let politeness = politeness::politeness(&wire, review);
+    let timeouts = politeness::timeouts(&wire, review);
     for (name, text) in &wire.headers {
         review.accept(
             &root.field("headers").field(name),
             value::header(name, &text.0),
         );
     }
-    let timeout = match &wire.timeout {
-        None => Some(DEFAULT_TIMEOUT),
-        Some(text) => {
-            let (least, most) = (Duration::from_millis(100), Duration::from_mins(10));
-            review.accept(
-                &root.field("timeout"),
-                value::duration(&text.0, least, most),
-            )
-        }
-    };
     Some(Connection {
         name: wire.connection,
         base_url: base_url?,
         auth: auth?,
-        rate_limit: rate_limit?,
+        politeness: politeness?,
         headers: wire
             .headers
             .into_iter()
             .map(|(name, text)| (name, text.0))
             .collect(),
-        timeout: timeout?,
+        timeouts: timeouts?,
     })
 }
 
@@ -123,20 +106,4 @@ fn api_key(form: &ApiKeyForm, path: &Path, review: &mut Review<'_, '_>) -> Optio
 
 fn secret(name: &SecretName, path: &Path, review: &mut Review<'_, '_>) -> Option<SecretRef> {
     review.accept(&path.field("secret"), value::secret(&name.0))
-}
-
-fn rate_limit(text: &str) -> Result<RateLimit, String> {
-    let malformed = || "a rate limit is a number, `/`, and `s`, `m` or `h`: `5/s`".to_owned();
-    let (requests, unit) = text.split_once('/').ok_or_else(malformed)?;
-    let requests: u32 = requests.parse().map_err(|_| malformed())?;
-    let per = match unit {
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_mins(1),
-        "h" => Duration::from_hours(1),
-        _ => return Err(malformed()),
-    };
-    if requests == 0 {
-        return Err("at least one request must be allowed".to_owned());
-    }
-    Ok(RateLimit { requests, per })
 }

@@ -188,6 +188,7 @@ fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Optio
     let resource = Resource {
         name: form.name,
         connection: form.connection,
+        rate_scope: form.rate_scope,
         path: form.path,
         params: plain(form.params),
         headers: plain(form.headers),

@@ -3,7 +3,7 @@
 use crate::definition::yaml::AS_WRITTEN;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -50,6 +50,53 @@ impl<S: JsonSchema, T: JsonSchema> JsonSchema for TextOr<S, T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [generator.subschema_for::<S>(), generator.subschema_for::<T>()] })
+    }
+}
+
+/// A text, or a list of texts.
+#[derive(Clone, Debug)]
+pub(crate) struct OneOrMany<S>(pub(crate) Vec<S>);
+
+impl<'de, S: From<String>> Deserialize<'de> for OneOrMany<S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<S>(PhantomData<S>);
+
+        impl<'de, S: From<String>> Visitor<'de> for Either<S> {
+            type Value = OneOrMany<S>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("text or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(OneOrMany(vec![S::from(text.to_owned())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element::<String>()? {
+                    texts.push(S::from(text));
+                }
+                Ok(OneOrMany(texts))
+            }
+        }
+
+        deserializer.deserialize_any(Either(PhantomData))
+    }
+}
+
+impl<S: JsonSchema> JsonSchema for OneOrMany<S> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMany{}", S::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<S>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
     }
 }
 

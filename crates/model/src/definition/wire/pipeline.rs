@@ -70,6 +70,10 @@ pub(crate) struct ResourceForm {
     /// The connection by which it is reached: the name of a file in `connections/`.
     #[schemars(example = &"usgs")]
     pub(crate) connection: String,
+    /// The part of the API to which it belongs, where that has limits of its own: a name in the connection's
+    /// `rate_scopes`.
+    #[schemars(example = &"search")]
+    pub(crate) rate_scope: Option<String>,
     /// What is appended to the connection's `base_url`.
     #[serde(default)]
     #[schemars(regex(pattern = r"^(/[^?#\s]*)?$"), example = &"/query")]
