@@ -8,7 +8,7 @@ SOURCE ?= sample
 ARCH ?= arm64
 FUNCTIONS := trigger ingest transform publish serve
 
-.PHONY: help run test check soak bench-transform cloud stop build invoke deploy fmt schemas clean
+.PHONY: help run test check soak bench-transform bench-serve cloud stop build invoke deploy fmt schemas clean
 
 help: ## this list
 	@echo "Millrace: REST APIs → Delta tables → an API of your own. Begin with: make run"
@@ -33,6 +33,9 @@ bench-transform: ## raw payloads → Delta tables, beside dlt, DuckDB, Polars an
 
 check: ## formats, lints, licences, schemas, Terraform: what a change must pass before it is merged
 	@scripts/check
+
+bench-serve: ## lookups by key: serve against pgbench, ROAPI and Datasette, on this machine (a release build first: minutes)
+	@scripts/bench-serve
 
 cloud: ## the whole of it on a local cloud: terraform apply, a scheduled run, the API
 	@scripts/need cargo terraform python3

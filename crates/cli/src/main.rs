@@ -3,7 +3,6 @@
 mod check;
 mod conduct;
 mod demo;
-mod http;
 mod new;
 mod postgres;
 mod run;

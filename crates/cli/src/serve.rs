@@ -1,12 +1,12 @@
 //! `millrace serve`: the endpoints over HTTP, from what the pipelines have made on this machine.
 
 use crate::conduct::Conductor;
+use crate::postgres;
 use crate::table::{bold, green};
 use crate::workspace::{STORE_READER, Workspace, write_whole};
-use crate::{http, postgres};
 use anyhow::Context;
 use clap::Args;
-use millrace_serve::Serve as Service;
+use millrace_serve::{Serve as Service, server};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -59,11 +59,7 @@ impl Serve {
         for line in conductor.publish_everything(&set).await? {
             println!("{line}");
         }
-        let service = Arc::new(Service::new(
-            workspace.objects()?,
-            secrets,
-            STORE_READER.to_owned(),
-        ));
+        let service = Service::new(workspace.objects()?, secrets, STORE_READER.to_owned());
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .with_context(|| {
@@ -93,10 +89,9 @@ impl Serve {
         println!("  {url}/docs   the documentation; {url}/openapi.json the contract");
         println!("  Ctrl-C ends it.");
         let followed = follow(workspace, &conductor);
-        let served =
-            axum::serve(listener, http::router(service)).with_graceful_shutdown(told_to_stop());
+        let served = server::run(listener, service, told_to_stop());
         tokio::select! {
-            result = async { served.await } => result.context("the server ended")?,
+            result = served => result.context("the server ended")?,
             result = followed => result?,
         }
         std::fs::remove_file(&file).ok();

@@ -3,9 +3,11 @@
 
 use millrace_model::step::{StepInput, StepKind};
 use millrace_store::LakeUrl;
+use millrace_store::secrets::LocalSecrets;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 /// Where the lake is: `s3://<bucket>`, or a folder. Read by every function.
 pub const LAKE: &str = "MILLRACE_LAKE";
@@ -15,6 +17,12 @@ pub const STATE_MACHINE_ARN: &str = "MILLRACE_STATE_MACHINE_ARN";
 pub const OPERATORS_SECRET: &str = "MILLRACE_OPERATORS_SECRET";
 /// The secret with the operational store's address and credentials. Read by publish and serve.
 pub const STORE_SECRET: &str = "MILLRACE_STORE_SECRET";
+/// How many connections to the operational store serve may have; 16 unless said otherwise.
+pub const STORE_CONNECTIONS: &str = "MILLRACE_STORE_CONNECTIONS";
+/// Where serve listens for HTTP, as `0.0.0.0:8080`; as a Lambda it does without.
+pub const LISTEN: &str = "MILLRACE_LISTEN";
+/// A file of secrets, name → value, in place of Secrets Manager: for a server that is not in AWS.
+pub const SECRETS_FILE: &str = "MILLRACE_SECRETS_FILE";
 /// What a task reports with. Read by task.
 pub const TASK_TOKEN: &str = "MILLRACE_TASK_TOKEN";
 /// The step that a task carries out: `{"step": "ingest", "input": …}`. Read by task.
@@ -86,6 +94,39 @@ impl Environment {
     /// The secret with the operational store's address and credentials.
     pub fn store_secret(&self) -> Result<&str, EnvironmentError> {
         self.text(STORE_SECRET)
+    }
+
+    /// How many connections to the operational store there may be; none where nothing is said.
+    pub fn store_connections(&self) -> Result<Option<usize>, EnvironmentError> {
+        let Some(text) = self.variables.get(STORE_CONNECTIONS) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(most @ 1..=1000) => Ok(Some(most)),
+            _ => Err(refuse(
+                STORE_CONNECTIONS,
+                format!("is `{text}`, which is not a whole number from 1 to 1000"),
+            )),
+        }
+    }
+
+    /// Where to listen for HTTP; none as a Lambda.
+    pub fn listen(&self) -> Result<Option<SocketAddr>, EnvironmentError> {
+        let Some(text) = self.variables.get(LISTEN) else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|_| {
+            refuse(
+                LISTEN,
+                format!("is `{text}`, which is not an address and a port such as `0.0.0.0:8080`"),
+            )
+        })
+    }
+
+    /// The secrets of a file and of the variables `MILLRACE_SECRET_…`, where such a file is named.
+    pub fn local_secrets(&self) -> Option<LocalSecrets> {
+        let file = self.variables.get(SECRETS_FILE)?;
+        Some(LocalSecrets::new(Some(file.into()), self.variables.clone()))
     }
 
     /// What a task reports with.

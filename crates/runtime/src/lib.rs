@@ -8,6 +8,7 @@ pub mod gateway;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod logging;
+pub mod signals;
 pub mod state_machine;
 mod step;
 pub mod task;

@@ -1,6 +1,7 @@
 //! A step as an ECS task: without a deadline, reporting by its task token.
 
 use crate::environment::TaskStep;
+use crate::signals::told_to_stop;
 use crate::step::recorded;
 use async_trait::async_trait;
 use aws_sdk_sfn::Client;
@@ -10,7 +11,6 @@ use millrace_model::{Failure, FailureName};
 use millrace_store::aws::explain;
 use millrace_store::ledger::Ledger;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How often a task says that it is alive; the state machine gives up after 90 s of silence.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -77,17 +77,6 @@ async fn heartbeats(waiting: &dyn Waiting) -> ReportError {
             Err(error) => tracing::warn!(%error, "a heartbeat was lost"),
         }
         tokio::time::sleep(HEARTBEAT).await;
-    }
-}
-
-/// Ends when the task is told to stop, as Fargate does before it takes the machine away.
-async fn told_to_stop() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            terminate.recv().await;
-        }
-        // Where nobody can be told anything, nobody is.
-        Err(_) => std::future::pending().await,
     }
 }
 

@@ -80,6 +80,11 @@ pub fn empty() -> Response<Bytes> {
     with_headers(StatusCode::NO_CONTENT, Bytes::new(), None)
 }
 
+/// What a load balancer asks for.
+pub fn health(status: StatusCode, state: &str) -> Response<Bytes> {
+    json(status, format!("{{\"status\":\"{state}\"}}").into())
+}
+
 /// A document that anybody may read.
 pub fn document(content_type: &'static str, body: Bytes) -> Response<Bytes> {
     with_headers(StatusCode::OK, body, Some(content_type))

@@ -16,7 +16,7 @@ const FRESH: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Consumers {
     secrets: Arc<dyn Secrets>,
-    known: Mutex<HashMap<SecretRef, (Instant, Keyring)>>,
+    known: Mutex<HashMap<SecretRef, (Instant, Arc<Keyring>)>>,
 }
 
 impl Consumers {
@@ -45,7 +45,7 @@ impl Consumers {
             .ok_or_else(Problem::forbidden)
     }
 
-    async fn keyring(&self, secret: &SecretRef) -> Result<Keyring, SecretError> {
+    async fn keyring(&self, secret: &SecretRef) -> Result<Arc<Keyring>, SecretError> {
         let known = self.known().get(secret).cloned();
         if let Some((read, keyring)) = &known
             && read.elapsed() < FRESH
@@ -53,7 +53,7 @@ impl Consumers {
             return Ok(keyring.clone());
         }
         let keyring = match (self.read(secret).await, known) {
-            (Ok(keyring), _) => keyring,
+            (Ok(keyring), _) => Arc::new(keyring),
             // Who could ask a minute ago may ask now, although the secret cannot be read at the moment.
             (Err(error), Some((_, keyring))) => {
                 tracing::error!(%error, "the consumers' keys were not read again");
@@ -76,7 +76,7 @@ impl Consumers {
         )
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<SecretRef, (Instant, Keyring)>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<SecretRef, (Instant, Arc<Keyring>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

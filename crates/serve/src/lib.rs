@@ -15,6 +15,7 @@ mod params;
 mod plan;
 mod problem;
 mod routes;
+pub mod server;
 mod shape;
 mod store;
 
@@ -44,8 +45,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The endpoints.
 #[derive(Debug)]
 pub struct Serve {
-    routes: Routes,
-    consumers: Consumers,
+    routes: Arc<Routes>,
+    consumers: Arc<Consumers>,
     store: Store,
 }
 
@@ -54,10 +55,38 @@ impl Serve {
     /// before the first request.
     pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>, store_secret: String) -> Self {
         Self {
-            routes: Routes::new(objects),
-            consumers: Consumers::new(secrets.clone()),
+            routes: Arc::new(Routes::new(objects)),
+            consumers: Arc::new(Consumers::new(secrets.clone())),
             store: Store::new(secrets, store_secret),
         }
+    }
+
+    /// With at most so many connections to the operational store.
+    #[must_use]
+    pub fn connections(mut self, most: usize) -> Self {
+        self.store = self.store.connections(most);
+        self
+    }
+
+    /// The same endpoints for several threads, each with its share of the connections to the store; fewer where there
+    /// are not enough of these.
+    pub(crate) fn share(self, threads: usize) -> Vec<Self> {
+        let share = |store| Self {
+            routes: self.routes.clone(),
+            consumers: self.consumers.clone(),
+            store,
+        };
+        self.store.share(threads).into_iter().map(share).collect()
+    }
+
+    /// Whether requests can be answered with data: the definitions are there, and the store takes a connection.
+    pub(crate) async fn ready(&self) -> Result<(), Problem> {
+        self.routes.table().await.map_err(|error| {
+            tracing::error!(%error, "the endpoints' definitions cannot be read");
+            Problem::unavailable()
+        })?;
+        let connection = self.store.connection().await;
+        connection.map(drop).map_err(|failure| no_store(&failure))
     }
 
     /// Answers a request.
@@ -204,12 +233,12 @@ impl Serve {
             .iter()
             .map(|name| arguments.values.get(name).unwrap_or(&Value::Null))
             .collect();
-        let scope = scope(route, &plan, arguments);
+        let scope = || scope(route, &plan, arguments);
         let cursor = match &arguments.cursor {
             None => None,
             Some(text) => {
                 let width = plan.keys.as_ref().map_or(0, Vec::len);
-                let cursor = Cursor::decode(text, scope, width);
+                let cursor = Cursor::decode(text, scope(), width);
                 Some(cursor.ok_or_else(|| Attempt::Told(params::bad_cursor()))?)
             }
         };
@@ -218,7 +247,7 @@ impl Serve {
             values: &values,
             limit: arguments.limit,
             cursor,
-            scope,
+            scope: &scope,
             timeout: route.route.timeout,
         };
         page::fetch(client, &request).await.map_err(Attempt::Failed)

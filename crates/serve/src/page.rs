@@ -22,7 +22,6 @@ pub const LARGEST: usize = 5 * 1024 * 1024;
 const STATEMENTS: usize = 500;
 
 /// What is asked for.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// How the query is run.
     pub plan: &'a Plan,
@@ -32,8 +31,8 @@ pub struct Request<'a> {
     pub limit: u32,
     /// From where on.
     pub cursor: Option<Cursor>,
-    /// What the next page's cursor belongs to.
-    pub scope: Scope,
+    /// What the next page's cursor belongs to; most answers have no next page, and never ask.
+    pub scope: &'a (dyn Fn() -> Scope + Sync),
     /// How long each statement may take.
     pub timeout: Duration,
 }
@@ -289,7 +288,7 @@ impl<'a> Builder<'a> {
                     rows,
                 }
             };
-            cursor.encode(self.request.scope)
+            cursor.encode((self.request.scope)())
         });
         answer::finish(&mut self.body, next.as_deref());
         Page {

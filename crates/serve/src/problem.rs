@@ -110,6 +110,30 @@ impl Problem {
         )
     }
 
+    /// 413: more than is read of any request.
+    pub fn body_too_large(limit_bytes: usize) -> Self {
+        let detail = format!(
+            "the request's body is larger than {} MiB",
+            limit_bytes / 1024 / 1024
+        );
+        Self::new(
+            "/problems/body-too-large",
+            "Body too large",
+            StatusCode::PAYLOAD_TOO_LARGE,
+            detail,
+        )
+    }
+
+    /// 400: the body broke off, or took too long.
+    pub fn body_unreadable() -> Self {
+        Self::new(
+            "/problems/bad-body",
+            "Bad body",
+            StatusCode::BAD_REQUEST,
+            "the request's body did not arrive as it was announced",
+        )
+    }
+
     /// 413 for the other direction: the answer would be larger than what may be sent.
     pub fn too_large(limit_bytes: usize, rows: usize) -> Self {
         let detail = format!(

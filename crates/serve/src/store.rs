@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How many connections there may be. A Lambda answers one request at a time and makes one.
+/// How many connections there may be unless said otherwise. A Lambda answers one request at a time and makes one.
 const CONNECTIONS: usize = 16;
 /// How long a request waits for one that is in use.
 const WAIT: Duration = Duration::from_secs(3);
@@ -29,6 +29,7 @@ const SETTINGS: &str = "
 pub struct Store {
     secrets: Arc<dyn Secrets>,
     secret: String,
+    most: usize,
     current: RwLock<Option<Arc<Login>>>,
     renewal: Mutex<()>,
 }
@@ -45,9 +46,27 @@ impl Store {
         Self {
             secrets,
             secret,
+            most: CONNECTIONS,
             current: RwLock::default(),
             renewal: Mutex::default(),
         }
+    }
+
+    /// With at most so many connections.
+    pub fn connections(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// The same store for several holders, each with its share of the connections, which is one at least.
+    pub fn share(&self, holders: usize) -> Vec<Self> {
+        let holders = holders.clamp(1, self.most.max(1));
+        let share = |holder: usize| {
+            let more = usize::from(holder < self.most % holders);
+            Self::new(self.secrets.clone(), self.secret.clone())
+                .connections(self.most / holders + more)
+        };
+        (0..holders).map(share).collect()
     }
 
     /// A connection. A login that is refused is read again, once: the password may have been rotated.
@@ -93,10 +112,8 @@ impl Store {
             None => self.secrets.get(&self.secret).await?,
             Some(_) => self.secrets.refresh(&self.secret).await?,
         };
-        let login = Arc::new(Login::new(Credentials::parse(
-            &self.secret,
-            secret.text(),
-        )?)?);
+        let credentials = Credentials::parse(&self.secret, secret.text())?;
+        let login = Arc::new(Login::new(credentials, self.most)?);
         *self
             .current
             .write()
@@ -106,7 +123,7 @@ impl Store {
 }
 
 impl Login {
-    fn new(credentials: Credentials) -> Result<Self, Failure> {
+    fn new(credentials: Credentials, connections: usize) -> Result<Self, Failure> {
         let config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
@@ -124,7 +141,7 @@ impl Login {
             })
         });
         let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
+            .max_size(connections)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(Duration::from_secs(6)))
             .runtime(Runtime::Tokio1)

@@ -1,18 +1,30 @@
-//! The Lambda `serve`: route → bound SQL → bytes.
+//! Route → bound SQL → bytes: as a Lambda, or as an HTTP server where `MILLRACE_LISTEN` names an address.
 
-use millrace_runtime::{Aws, Environment, lambda, logging};
-use millrace_serve::Serve;
+use millrace_runtime::{Aws, Environment, lambda, logging, signals};
+use millrace_serve::{Serve, server};
+use millrace_store::secrets::Secrets;
+use std::sync::Arc;
+use tokio::net::TcpListener;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
     let environment = Environment::from_env();
     logging::init(&environment);
     let aws = Aws::load(&environment).await;
     let objects = aws.objects(&environment.lake()?);
-    let serve = Serve::new(
-        objects,
-        aws.secrets(),
-        environment.store_secret()?.to_owned(),
-    );
-    lambda::run_http(async |request| serve.handle(request).await).await
+    let secrets: Arc<dyn Secrets> = match environment.local_secrets() {
+        Some(secrets) => Arc::new(secrets),
+        None => aws.secrets(),
+    };
+    let mut serve = Serve::new(objects, secrets, environment.store_secret()?.to_owned());
+    if let Some(most) = environment.store_connections()? {
+        serve = serve.connections(most);
+    }
+    let Some(address) = environment.listen()? else {
+        return lambda::run_http(async |request| serve.handle(request).await).await;
+    };
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(%address, "listening");
+    server::run(listener, serve, signals::told_to_stop()).await?;
+    Ok(())
 }

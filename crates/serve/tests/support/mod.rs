@@ -69,6 +69,13 @@ impl Place {
         place
     }
 
+    /// The same endpoints once more, for a server of their own.
+    pub fn another(&self) -> Serve {
+        let file = self.dir.path().join("secrets.yaml");
+        let secrets = Arc::new(LocalSecrets::new(Some(file), []));
+        Serve::new(self.objects.clone(), secrets, "millrace/reader".to_owned())
+    }
+
     /// Puts the reader's secret, beside the consumers'.
     pub fn secrets(&self, reader: &str) {
         let secrets = json!({

@@ -1,0 +1,76 @@
+"""Lambda's runtime API, as much of it as measuring takes: hands a process one event after the other, and takes the time
+until each answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+
+
+def handler_times(command: list[str], environment: dict[str, str], events: list[dict]) -> list[tuple[float, dict]]:
+    """Milliseconds from each event to its answer, and the answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        environment = {
+            **environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}", "AWS_LAMBDA_FUNCTION_NAME": "serve",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        }
+        function = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            return conversation(listener, events)
+        finally:
+            function.kill()
+            function.wait()
+
+
+def conversation(listener: socket.socket, events: list[dict]) -> list[tuple[float, dict]]:
+    listener.settimeout(30)
+    connection, _ = listener.accept()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    reader = connection.makefile("rb")
+    times = []
+    sent = 0.0
+    pending = iter(events)
+    while True:
+        line, body = read(reader)
+        if b"/invocation/next" in line:
+            event = next(pending, None)
+            if event is None:
+                return times
+            headers = {
+                "Lambda-Runtime-Aws-Request-Id": f"{len(times):08}-0000-4000-8000-000000000000",
+                "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + 30_000),
+                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-central-1:000000000000:function:serve",
+            }
+            message = answer("200 OK", json.dumps(event).encode(), headers)
+            sent = time.perf_counter()
+            connection.sendall(message)
+        else:
+            times.append(((time.perf_counter() - sent) * 1000, json.loads(body)))
+            connection.sendall(answer("202 Accepted", b"{}", {}))
+
+
+def read(reader) -> tuple[bytes, bytes]:
+    """A request's first line, and its body."""
+    line = reader.readline()
+    length, chunked = 0, False
+    while (header := reader.readline().strip().lower()):
+        name, _, value = header.partition(b":")
+        if name == b"content-length":
+            length = int(value)
+        chunked |= name == b"transfer-encoding" and b"chunked" in value
+    if not chunked:
+        return line, reader.read(length)
+    body = b""
+    while (size := int(reader.readline().strip(), 16)):
+        body += reader.read(size)
+        reader.readline()
+    reader.readline()
+    return line, body
+
+
+def answer(status: str, body: bytes, headers: dict[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
