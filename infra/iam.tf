@@ -6,7 +6,7 @@
 locals {
   lake_prefixes = {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
-    ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "runs/"]
+    ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "leases/", "runs/"]
     transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
     serve     = ["definitions/endpoints/"]
@@ -14,7 +14,7 @@ locals {
 
   lake_reads = {
     trigger   = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "runs/*"]
+    ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
     transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
     publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
     serve     = ["definitions/endpoints/*"]
@@ -22,7 +22,7 @@ locals {
 
   lake_writes = {
     trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "runs/*"]
+    ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
     transform = ["tables/*", "quarantine/*", "runs/*"]
     publish   = ["runs/*"]
     serve     = []
@@ -45,6 +45,15 @@ locals {
     serve     = concat(sort(module.catalog.secrets.serve), [local.own_secrets.store_reader])
   }
 
+  # A refresh token may be good for one use: the next one is written back.
+  writable_secrets = {
+    trigger   = []
+    ingest    = sort(module.catalog.written_secrets)
+    transform = []
+    publish   = []
+    serve     = []
+  }
+
   step_statements = {
     for name in keys(local.lake_reads) : name => [
       for statement in [
@@ -59,6 +68,7 @@ locals {
         { Sid = "WriteLake", Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for prefix in local.lake_writes[name] : "${local.lake_arn}/${prefix}"] },
         { Sid = "TidyLake", Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for prefix in local.lake_deletes[name] : "${local.lake_arn}/${prefix}"] },
         { Sid = "ReadSecrets", Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [for secret in local.readable_secrets[name] : local.secret_arns[secret]] },
+        { Sid = "WriteSecrets", Effect = "Allow", Action = ["secretsmanager:PutSecretValue"], Resource = [for secret in local.writable_secrets[name] : local.secret_arns[secret]] },
       ] : statement if length(statement.Resource) > 0
     ]
   }

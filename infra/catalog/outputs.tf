@@ -28,6 +28,11 @@ output "secrets" {
   value       = local.secrets
 }
 
+output "written_secrets" {
+  description = "Names of the secrets that ingest writes back: those of connections with a refresh token."
+  value       = local.written_secrets
+}
+
 output "functions" {
   description = "The functions: description, memory, timeout, which value each environment variable gets."
   value       = local.functions

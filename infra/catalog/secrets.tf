@@ -13,4 +13,12 @@ locals {
       for route in local.routes : regexall(local.secret_reference, jsonencode(route.auth))
     ]))
   }
+
+  # A refresh token that is good for one use is written back: the next one stands in its place.
+  written_secrets = toset(flatten([
+    for connection in local.connections : [
+      for credential in concat([try(connection.auth, null)], try(connection.auth.in_turn, [])) :
+      regexall(local.secret_reference, jsonencode(try(credential.oauth2_refresh_token.secret, null)))
+    ]
+  ]))
 }

@@ -51,7 +51,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "millrace/operators", "millrace/store/owner", "millrace/store/reader", "sales/crm", "sales/shop"]
+    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "millrace/operators", "millrace/store/owner", "millrace/store/reader", "sales/crm", "sales/shop", "sales/shop_app"]
     error_message = "Every secret that a definition or Millrace names has its container."
   }
 
@@ -116,7 +116,7 @@ run "least_privilege" {
         if statement.Sid == "ReadSecrets"
       ])
       } == {
-      ingest    = ["sales/crm-??????", "sales/shop-??????"]
+      ingest    = ["sales/crm-??????", "sales/shop-??????", "sales/shop_app-??????"]
       publish   = ["millrace/store/owner-??????"]
       serve     = ["millrace/consumers-??????", "millrace/store/reader-??????"]
       transform = []
@@ -126,13 +126,23 @@ run "least_privilege" {
   }
 
   assert {
+    condition = flatten([
+      for name, policy in aws_iam_role_policy.function : [
+        for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : "${name} ${trimprefix(resource, "arn:aws:secretsmanager:eu-central-1:111122223333:secret:")}"]
+        if contains(statement.Action, "secretsmanager:PutSecretValue")
+      ]
+    ]) == ["ingest sales/shop_app-??????"]
+    error_message = "Ingest writes the secrets that hold a refresh token, and nobody writes another one."
+  }
+
+  assert {
     condition = {
       for name, policy in aws_iam_role_policy.function : name => flatten([
         for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : trimprefix(resource, "arn:aws:s3:::millrace-lake-111122223333-eu-central-1/")]
         if statement.Sid == "WriteLake"
       ])
       } == {
-      ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "runs/*"]
+      ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
       publish   = ["runs/*"]
       serve     = []
       transform = ["tables/*", "quarantine/*", "runs/*"]
@@ -251,7 +261,7 @@ run "settings" {
   }
 
   assert {
-    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "sales/shop", "staging/store/owner", "staging/store/reader"]
+    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "sales/shop", "sales/shop_app", "staging/store/owner", "staging/store/reader"]
     error_message = "Secrets that exist already are left alone."
   }
 

@@ -61,6 +61,7 @@ impl Workspace {
 
     /// The secrets of this machine: `secrets.yaml` in the definitions' folder (keep it out of version control), and
     /// `MILLRACE_SECRET_…` of the environment (`MILLRACE_SECRET_MILLRACE_CRM` is the secret `millrace/crm`), which wins.
+    /// What a run writes back to a secret, as the next refresh token, lies in the state's folder.
     /// `made` are those that this process made itself, by name.
     pub fn secrets(&self, made: &[(&str, String)]) -> Arc<dyn Secrets> {
         let mut values: BTreeMap<String, String> = made
@@ -68,10 +69,8 @@ impl Workspace {
             .map(|(name, value)| (LocalSecrets::variable(name), value.clone()))
             .collect();
         values.extend(std::env::vars());
-        Arc::new(LocalSecrets::new(
-            Some(self.directory.join("secrets.yaml")),
-            values,
-        ))
+        let file = self.directory.join("secrets.yaml");
+        Arc::new(LocalSecrets::new(Some(file), values).written_to(self.state.join("secrets")))
     }
 
     /// The key by which a consumer on this machine asks; made when it is first asked for, then kept.

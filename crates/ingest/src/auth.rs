@@ -4,45 +4,97 @@
 mod api_key;
 mod basic;
 mod bearer;
+mod call;
+mod client_credentials;
 mod credential;
+mod headers;
+mod hmac;
+mod jwt;
+mod jwt_bearer;
+mod lease;
+mod refresh_token;
+mod session;
+mod sigv4;
+mod token_endpoint;
+mod values;
 
 pub(crate) use credential::{Credential, SCRUBBED};
 
-use millrace_model::definition::Connection;
-use millrace_model::definition::SecretRef;
+use call::Caller;
 use millrace_model::definition::connection::Auth;
+use millrace_model::definition::{Connection, SecretRef};
 use millrace_model::{Failure, FailureName};
+use millrace_store::objects::Objects;
 use millrace_store::secrets::{Secret, Secrets};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long a credential that says nothing of its end is used before its secret is read anew.
+/// How long a credential that is made of its secret alone is used before the secret is read anew.
 const KEPT: Duration = Duration::from_mins(5);
 
-/// The credential of a connection, obtained when it is first needed and renewed when it has run out; shared by all pulls
-/// of a process that use the connection.
+/// The longest time before its end at which a token is renewed; a short-lived one is when a tenth of its life is left.
+const EARLY: Duration = Duration::from_mins(1);
+
+/// The credentials of a connection, used in turn where there are several. Each is obtained when it is first needed and
+/// renewed before it runs out; shared by all pulls of a process that use the connection.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     connection: Connection,
-    secrets: Arc<dyn Secrets>,
+    slots: Vec<Slot>,
+    turn: AtomicUsize,
+    ground: Ground,
+}
+
+/// One of a connection's credentials.
+#[derive(Debug)]
+struct Slot {
+    auth: Auth,
     kept: Mutex<Option<Kept>>,
 }
 
-/// A credential, and until when it is used.
+/// A credential, and until when it is used; none where it is used until it is refused.
 #[derive(Clone, Debug)]
 struct Kept {
     credential: Credential,
-    until: Instant,
+    until: Option<Instant>,
+}
+
+/// What credentials are made with.
+#[derive(Debug)]
+struct Ground {
+    secrets: Arc<dyn Secrets>,
+    objects: Arc<dyn Objects>,
+    caller: Caller,
+    base_url: String,
+    /// How long a renewal that several wait for may take before another one begins it anew.
+    lease: Duration,
 }
 
 impl Authenticator {
-    pub(crate) fn new(connection: &Connection, secrets: Arc<dyn Secrets>) -> Self {
-        Self {
-            connection: connection.clone(),
-            secrets,
+    pub(crate) fn new(
+        connection: &Connection,
+        secrets: Arc<dyn Secrets>,
+        objects: Arc<dyn Objects>,
+        lease: Duration,
+    ) -> Result<Self, Failure> {
+        let slots = connection.auth.credentials().iter().map(|auth| Slot {
+            auth: auth.clone(),
             kept: Mutex::default(),
-        }
+        });
+        Ok(Self {
+            slots: slots.collect(),
+            turn: AtomicUsize::new(0),
+            ground: Ground {
+                secrets,
+                objects,
+                caller: Caller::new(&connection.name)?,
+                base_url: connection.base_url.clone(),
+                lease,
+            },
+            connection: connection.clone(),
+        })
     }
 
     /// Whether this is still what the connection says.
@@ -52,13 +104,18 @@ impl Authenticator {
 
     /// The credential of the next request.
     pub(crate) async fn credential(&self) -> Result<Credential, Failure> {
-        let mut kept = self.kept.lock().await;
+        if self.slots.is_empty() {
+            return Ok(Credential::none());
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+        let slot = &self.slots[turn];
+        let mut kept = slot.kept.lock().await;
         if let Some(kept) = &*kept
-            && Instant::now() < kept.until
+            && kept.until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(kept.credential.clone());
         }
-        let fresh = self.obtain(None).await?;
+        let fresh = self.ground.obtain(&slot.auth, None).await?.in_slot(turn);
         Ok(kept.insert(fresh).credential.clone())
     }
 
@@ -67,21 +124,26 @@ impl Authenticator {
         &self,
         refused: &Credential,
     ) -> Result<Option<Credential>, Failure> {
-        let mut kept = self.kept.lock().await;
+        let Some(slot) = self.slots.get(refused.slot()) else {
+            return Ok(None);
+        };
+        let mut kept = slot.kept.lock().await;
         if let Some(kept) = &*kept
             && kept.credential != *refused
         {
             // Another pull of this process has renewed it already.
             return Ok(Some(kept.credential.clone()));
         }
-        let fresh = self.obtain(Some(refused)).await?;
+        let fresh = self.ground.obtain(&slot.auth, Some(refused)).await?;
+        let fresh = fresh.in_slot(refused.slot());
         let credential = kept.insert(fresh).credential.clone();
         Ok((credential != *refused).then_some(credential))
     }
 
-    /// The failure of a request whose credential is refused, renewed or not.
-    pub(crate) fn refusal(&self, request: &str, status: u16) -> Failure {
-        let advice = match self.connection.auth.secret() {
+    /// The failure of a request whose credential was refused, and renewed in vain.
+    pub(crate) fn refusal(&self, refused: &Credential, request: &str, status: u16) -> Failure {
+        let slot = self.slots.get(refused.slot());
+        let advice = match slot.and_then(|slot| slot.auth.secret()) {
             Some(secret) => format!(
                 "the source refuses what the secret `{}` holds; put a valid credential into it",
                 named(secret)
@@ -91,48 +153,89 @@ impl Authenticator {
                 self.connection.name
             ),
         };
-        Failure::new(
-            FailureName::Unauthorized,
-            format!("{request} answered {status}: {advice}"),
-        )
+        let message = format!("{request} answered {status}: {advice}");
+        Failure::new(FailureName::Unauthorized, message)
     }
+}
 
-    async fn obtain(&self, refused: Option<&Credential>) -> Result<Kept, Failure> {
-        let auth = &self.connection.auth;
-        let secret = match auth.secret() {
-            Some(reference) => Some(self.secret(reference, refused.is_some()).await?),
-            None => None,
+impl Ground {
+    /// Makes a credential; another one than `refused`, where it can.
+    async fn obtain(&self, auth: &Auth, refused: Option<&Credential>) -> Result<Kept, Failure> {
+        if let Auth::RefreshToken(request) = auth {
+            return refresh_token::obtain(self, request, refused).await;
+        }
+        let Some(reference) = auth.secret() else {
+            return Ok(Kept::until_refused(Credential::none()));
         };
-        let credential = match (auth, &secret) {
-            (Auth::Bearer { secret: reference }, Some(secret)) => {
-                bearer::credential(reference, secret)?
-            }
-            (Auth::Basic { secret: reference }, Some(secret)) => {
-                basic::credential(reference, secret)?
-            }
-            (
-                Auth::ApiKey {
-                    secret: reference,
-                    place,
-                },
-                Some(secret),
-            ) => api_key::credential(reference, place, secret)?,
-            _ => Credential::none(),
-        };
-        Ok(Kept {
-            credential,
-            until: Instant::now() + KEPT,
-        })
-    }
-
-    /// The secret; `fresh` as it is now, past any copy of it.
-    async fn secret(&self, reference: &SecretRef, fresh: bool) -> Result<Secret, Failure> {
-        Ok(if fresh {
+        let secret = if refused.is_some() {
             self.secrets.refresh(&reference.name).await?
         } else {
             self.secrets.get(&reference.name).await?
-        })
+        };
+        match auth {
+            Auth::ClientCredentials(request) => {
+                client_credentials::obtain(&self.caller, request, &secret).await
+            }
+            Auth::JwtBearer(grant) => jwt_bearer::obtain(&self.caller, grant, &secret).await,
+            Auth::Session(session) => {
+                session::obtain(&self.caller, &self.base_url, session, &secret).await
+            }
+            _ => Ok(Kept {
+                credential: fixed(auth, reference, &secret)?,
+                until: Some(Instant::now() + KEPT),
+            }),
+        }
     }
+}
+
+/// A credential that is made of its secret alone.
+fn fixed(auth: &Auth, reference: &SecretRef, secret: &Secret) -> Result<Credential, Failure> {
+    match auth {
+        Auth::Bearer { .. } => bearer::credential(reference, secret),
+        Auth::Basic { .. } => basic::credential(reference, secret),
+        Auth::ApiKey { place, .. } => api_key::credential(reference, place, secret),
+        Auth::Headers { set, .. } => headers::credential(reference, set, secret),
+        Auth::AwsSigv4 {
+            region, service, ..
+        } => sigv4::credential(region, service, secret),
+        Auth::Hmac(definition) => hmac::credential(definition, secret),
+        Auth::None
+        | Auth::InTurn { .. }
+        | Auth::ClientCredentials(_)
+        | Auth::RefreshToken(_)
+        | Auth::JwtBearer(_)
+        | Auth::Session(_) => Ok(Credential::none()),
+    }
+}
+
+impl Kept {
+    fn until_refused(credential: Credential) -> Self {
+        Self {
+            credential,
+            until: None,
+        }
+    }
+
+    /// A credential that ends so long from now, where its end is known.
+    fn ending(credential: Credential, lifetime: Option<Duration>) -> Self {
+        Self {
+            credential,
+            until: lifetime
+                .map(|lifetime| Instant::now() + lifetime.saturating_sub(early(lifetime))),
+        }
+    }
+
+    fn in_slot(self, slot: usize) -> Self {
+        Self {
+            credential: self.credential.in_slot(slot),
+            ..self
+        }
+    }
+}
+
+/// How long before the end of its life a token is renewed: the way to the source takes time, and clocks differ.
+fn early(lifetime: Duration) -> Duration {
+    (lifetime / 10).min(EARLY)
 }
 
 /// How messages call a secret.

@@ -103,7 +103,7 @@ impl Ingest {
             self.complete(input, &checkpoint).await?;
             return Ok(StepOutput::new(input, Next::Done, Counts::new()));
         }
-        let auth = self.authenticator(connection);
+        let auth = self.authenticator(connection)?;
         let job = Job {
             objects,
             auth: &auth,
@@ -151,20 +151,23 @@ impl Ingest {
     }
 
     /// What proves who sends a connection's requests, the same for all pulls of this process.
-    fn authenticator(&self, connection: &Connection) -> Arc<Authenticator> {
+    fn authenticator(&self, connection: &Connection) -> Result<Arc<Authenticator>, Failure> {
         let mut authenticators = self
             .authenticators
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Authenticator::new(connection, self.secrets.clone()));
-        let authenticator = authenticators
-            .entry(connection.name.clone())
-            .or_insert_with(make);
-        if !authenticator.is_of(connection) {
-            // The definition was changed between two runs of a long-lived process.
-            *authenticator = make();
+        // The definition may be changed between two runs of a long-lived process.
+        let known = authenticators
+            .get(&connection.name)
+            .filter(|known| known.is_of(connection));
+        if let Some(known) = known {
+            return Ok(known.clone());
         }
-        authenticator.clone()
+        let (secrets, objects) = (self.secrets.clone(), self.objects.clone());
+        let made = Authenticator::new(connection, secrets, objects, self.limits.lease)?;
+        let made = Arc::new(made);
+        authenticators.insert(connection.name.clone(), made.clone());
+        Ok(made)
     }
 
     /// The throttle of a credential, the same for all pulls of this process.

@@ -20,6 +20,8 @@ pub struct Limits {
     pub retry_for: Duration,
     /// How often a page is retried.
     pub retries: u32,
+    /// How long the renewal of a token that several share may take, before another one begins it anew.
+    pub lease: Duration,
     /// How much time before the deadline is kept for the checkpoint.
     pub reserve: Duration,
 }
@@ -34,6 +36,7 @@ impl Default for Limits {
             backoff_most: Duration::from_secs(30),
             retry_for: Duration::from_mins(2),
             retries: 20,
+            lease: Duration::from_mins(1),
             reserve: Duration::from_secs(2),
         }
     }

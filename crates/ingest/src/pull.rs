@@ -280,7 +280,9 @@ impl<'a> Pull<'a> {
                 Outcome::Unauthorized { status } => {
                     self.last = last;
                     if status != 401 || is_renewed || !self.renew().await? {
-                        return Err(self.job.auth.refusal(&format!("GET {shown}"), status));
+                        let refused = &self.source.credential;
+                        let request = format!("GET {shown}");
+                        return Err(self.job.auth.refusal(refused, &request, status));
                     }
                     is_renewed = true;
                 }

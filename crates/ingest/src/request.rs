@@ -5,7 +5,6 @@ use crate::cursor;
 use crate::paginate;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use millrace_model::definition::Connection;
-use millrace_model::definition::connection::{Auth, KeyPlace};
 use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
@@ -16,8 +15,8 @@ use url::Url;
 pub(crate) struct Requests {
     /// The URL without paging.
     base: Url,
-    /// The query parameter that carries the key, if one does.
-    key_parameter: Option<String>,
+    /// The query parameters that carry credentials, if any do.
+    key_parameters: Vec<String>,
     /// The headers of every request but the credential's.
     pub(crate) headers: HeaderMap,
 }
@@ -63,16 +62,10 @@ impl Requests {
                 .ok_or_else(|| bad(format!("`{name}: {value}` cannot be sent as a header")))?;
             headers.insert(name, value);
         }
-        let key_parameter = match &connection.auth {
-            Auth::ApiKey {
-                place: KeyPlace::Query(name),
-                ..
-            } => Some(name.clone()),
-            _ => None,
-        };
+        let key_parameters = connection.auth.query_parameters();
         Ok(Self {
             base,
-            key_parameter,
+            key_parameters: key_parameters.into_iter().map(ToOwned::to_owned).collect(),
             headers,
         })
     }
@@ -111,24 +104,23 @@ impl Requests {
 
     /// The URL as it is kept and told: with the place of the credential, and without its value.
     pub(crate) fn shown(&self, url: &Url) -> String {
-        match &self.key_parameter {
-            None => url.to_string(),
-            Some(name) => {
-                let mut url = url.clone();
-                url.query_pairs_mut().append_pair(name, SCRUBBED);
-                url.into()
-            }
+        if self.key_parameters.is_empty() {
+            return url.to_string();
         }
+        let mut url = url.clone();
+        for name in &self.key_parameters {
+            url.query_pairs_mut().append_pair(name, SCRUBBED);
+        }
+        url.into()
     }
 
     fn without_key(&self, url: &Url) -> Url {
         let mut url = url.clone();
-        if let Some(key) = &self.key_parameter
-            && url.query_pairs().any(|(name, _)| name == key.as_str())
-        {
+        let is_key = |name: &str| self.key_parameters.iter().any(|key| key == name);
+        if url.query_pairs().any(|(name, _)| is_key(&name)) {
             let kept: Vec<(String, String)> = url
                 .query_pairs()
-                .filter(|(name, _)| name != key.as_str())
+                .filter(|(name, _)| !is_key(name))
                 .map(|(a, b)| (a.into(), b.into()))
                 .collect();
             url.set_query(None);

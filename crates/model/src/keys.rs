@@ -104,3 +104,9 @@ pub fn idempotency(pipeline: &str, digest: &str) -> String {
 pub fn gate(pipeline: &str) -> String {
     format!("gates/{pipeline}.json")
 }
+
+/// Who renews the token that is in a secret.
+pub fn lease(secret: &str) -> String {
+    // A tilde is in no secret's name.
+    format!("leases/{}.json", secret.replace('/', "~"))
+}

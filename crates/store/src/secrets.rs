@@ -26,7 +26,21 @@ pub trait Secrets: fmt::Debug + Send + Sync {
     async fn get(&self, name: &str) -> Result<Secret, SecretError>;
     /// The secret of that name as it is now: for when the copy was refused.
     async fn refresh(&self, name: &str) -> Result<Secret, SecretError>;
+    /// The secret of that name as it is now, and which version of it that is, for `replace`.
+    async fn read(&self, name: &str) -> Result<(Secret, SecretVersion), SecretError>;
+    /// Puts a text in the place of that version; `Changed` where the secret is not that version any more. Of several at
+    /// once exactly one succeeds.
+    async fn replace(
+        &self,
+        name: &str,
+        text: &str,
+        version: &SecretVersion,
+    ) -> Result<SecretVersion, SecretError>;
 }
+
+/// A secret's version: an id of Secrets Manager, or a digest. Opaque, and no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretVersion(pub String);
 
 /// A secret, or a part of one, under the name by which messages call it.
 #[derive(Clone, PartialEq, Eq)]
@@ -96,6 +110,17 @@ impl Secret {
     }
 }
 
+impl SecretError {
+    /// An error with that secret; `detail` goes on behind its name, and holds no value.
+    pub fn new(kind: SecretErrorKind, name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            detail: detail.into(),
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Secret({}, redacted)", self.name)
@@ -123,6 +148,8 @@ pub enum SecretErrorKind {
     Denied,
     /// It does not hold what is needed.
     Malformed,
+    /// Somebody else wrote it in between.
+    Changed,
     /// It may go better the next time.
     Transient,
 }
@@ -131,6 +158,7 @@ impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         let name = match error.kind {
             SecretErrorKind::Transient => FailureName::Transient,
+            SecretErrorKind::Changed => FailureName::Conflict,
             SecretErrorKind::Missing | SecretErrorKind::Denied | SecretErrorKind::Malformed => {
                 FailureName::Unauthorized
             }

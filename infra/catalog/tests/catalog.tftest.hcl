@@ -83,8 +83,13 @@ run "plain" {
   }
 
   assert {
-    condition     = output.secrets.ingest == toset(["sales/crm", "sales/shop"]) && output.secrets.serve == toset(["millrace/consumers"])
+    condition     = output.secrets.ingest == toset(["sales/crm", "sales/shop", "sales/shop_app"]) && output.secrets.serve == toset(["millrace/consumers"])
     error_message = "Secrets are named without their field, by who reads them; comments name none."
+  }
+
+  assert {
+    condition     = output.written_secrets == toset(["sales/shop_app"])
+    error_message = "Only a secret that holds a refresh token is written."
   }
 
   assert {

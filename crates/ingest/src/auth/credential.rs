@@ -1,18 +1,24 @@
 //! What is put on a request, and kept out of everything that is stored or told.
 
+use super::{hmac, sigv4};
 use http::{HeaderName, HeaderValue, header};
 use millrace_model::{Failure, FailureName};
 use millrace_store::secrets::Secret;
 use reqwest::Request;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What stands in a text in the place of a secret.
 pub(crate) const SCRUBBED: &str = "***";
 
 /// What proves who sends a request. A clone is the same credential, and costs nothing.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credential(Arc<Inner>);
+pub(crate) struct Credential {
+    /// Which of the connection's credentials it is.
+    slot: usize,
+    inner: Arc<Inner>,
+}
 
 #[derive(PartialEq, Eq)]
 struct Inner {
@@ -32,6 +38,10 @@ pub(super) enum Form {
     Query(String, String),
     /// As a cookie, beside those that the definition's headers send.
     Cookie(String, String),
+    /// As a signature of AWS.
+    Sigv4(sigv4::Signer),
+    /// As a signature with a shared key.
+    Hmac(hmac::Signer),
 }
 
 impl fmt::Debug for Credential {
@@ -60,12 +70,36 @@ impl Credential {
         // Where one value is part of another, the longer one goes first, so that nothing of it remains.
         hidden.sort_by_key(|value| std::cmp::Reverse(value.len()));
         hidden.dedup();
-        Self(Arc::new(Inner { form, hidden }))
+        Self {
+            slot: 0,
+            inner: Arc::new(Inner { form, hidden }),
+        }
+    }
+
+    /// The same as that one of the connection's credentials.
+    pub(super) fn in_slot(self, slot: usize) -> Self {
+        Self { slot, ..self }
+    }
+
+    /// Which of the connection's credentials it is.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// How it is sent.
+    #[cfg(test)]
+    pub(super) fn form(&self) -> &Form {
+        &self.inner.form
+    }
+
+    /// Whether this value is hidden by it.
+    pub(super) fn hides(&self, value: &str) -> bool {
+        self.inner.hidden.iter().any(|hidden| hidden == value)
     }
 
     /// Puts the credential on a request that is otherwise complete.
     pub(crate) fn apply(&self, request: &mut Request) -> Result<(), Failure> {
-        match &self.0.form {
+        match &self.inner.form {
             Form::None => {}
             Form::Headers(headers) => {
                 for (name, value) in headers {
@@ -86,13 +120,15 @@ impl Credential {
                     .headers_mut()
                     .insert(header::COOKIE, sensitive(&cookie)?);
             }
+            Form::Sigv4(signer) => signer.sign(request, SystemTime::now())?,
+            Form::Hmac(signer) => signer.sign(request, SystemTime::now())?,
         }
         Ok(())
     }
 
     /// A text without the credential's values, in case a source sends them back.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        self.0
+        self.inner
             .hidden
             .iter()
             .fold(text.to_owned(), |text, value| text.replace(value, SCRUBBED))
@@ -117,7 +153,8 @@ pub(super) fn header_value(secret: &Secret, value: &str) -> Result<HeaderValue, 
     })
 }
 
-fn sensitive(value: &str) -> Result<HeaderValue, Failure> {
+/// A header's value that no log shows.
+pub(super) fn sensitive(value: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
         let message = "a credential holds characters that no HTTP header may have";
         Failure::new(FailureName::Unauthorized, message)

@@ -1,7 +1,8 @@
 use super::*;
 use async_trait::async_trait;
 use millrace_model::definition::connection::{KeyPlace, Politeness, Timeouts};
-use millrace_store::secrets::SecretError;
+use millrace_store::objects::Folder;
+use millrace_store::secrets::{SecretError, SecretErrorKind, SecretVersion};
 use reqwest::{Client, Request};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,23 @@ impl Secrets for Same {
 
     async fn refresh(&self, name: &str) -> Result<Secret, SecretError> {
         self.get(name).await
+    }
+
+    async fn read(&self, name: &str) -> Result<(Secret, SecretVersion), SecretError> {
+        Ok((self.get(name).await?, SecretVersion("1".into())))
+    }
+
+    async fn replace(
+        &self,
+        name: &str,
+        _: &str,
+        _: &SecretVersion,
+    ) -> Result<SecretVersion, SecretError> {
+        Err(SecretError::new(
+            SecretErrorKind::Denied,
+            name,
+            "may not be written",
+        ))
     }
 }
 
@@ -36,7 +54,14 @@ fn authenticator(auth: Auth, secret: &'static str) -> Authenticator {
         headers: BTreeMap::new(),
         timeouts: Timeouts::default(),
     };
-    Authenticator::new(&connection, Arc::new(Same(secret)))
+    let objects = Arc::new(Folder::new("no/such/folder"));
+    Authenticator::new(
+        &connection,
+        Arc::new(Same(secret)),
+        objects,
+        Duration::from_secs(1),
+    )
+    .unwrap()
 }
 
 async fn credential(auth: &Auth, secret: &'static str) -> Result<Credential, Failure> {

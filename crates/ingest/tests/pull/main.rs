@@ -5,6 +5,7 @@
     reason = "a test that meets what it does not expect should panic"
 )]
 
+mod auth;
 mod endless;
 mod incremental;
 mod pages;

@@ -15,7 +15,7 @@ use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, Next, StepInput, StepOutput, Unobserved};
 use millrace_model::{Failure, keys};
 use millrace_store::objects::{Entry, Error, ErrorKind, Folder, Object, Objects, Version};
-use millrace_store::secrets::{Secret, SecretError, Secrets};
+use millrace_store::secrets::{Secret, SecretError, SecretErrorKind, SecretVersion, Secrets};
 use millrace_store::{definitions, json};
 use sample::{Options, Running};
 use std::collections::BTreeMap;
@@ -61,6 +61,23 @@ impl Secrets for OneSecret {
 
     async fn refresh(&self, name: &str) -> Result<Secret, SecretError> {
         Ok(Secret::new(name, &self.now))
+    }
+
+    async fn read(&self, name: &str) -> Result<(Secret, SecretVersion), SecretError> {
+        Ok((self.refresh(name).await?, SecretVersion("1".into())))
+    }
+
+    async fn replace(
+        &self,
+        name: &str,
+        _: &str,
+        _: &SecretVersion,
+    ) -> Result<SecretVersion, SecretError> {
+        Err(SecretError::new(
+            SecretErrorKind::Denied,
+            name,
+            "may not be written",
+        ))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A connection: how a system is reached.
 
-use super::{SecretRef, millis};
+pub use super::auth::{Auth, KeyPlace};
+use super::millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,55 +71,6 @@ impl Default for Timeouts {
             whole: Duration::from_mins(1),
         }
     }
-}
-
-/// How requests prove who sends them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Auth {
-    /// They do not.
-    None,
-    /// `Authorization: Bearer …`; the secret is the token, or a JSON object whose `token` it is.
-    Bearer {
-        /// Where the token is.
-        secret: SecretRef,
-    },
-    /// `Authorization: Basic …`; the secret is a JSON object with `username` and `password`.
-    Basic {
-        /// Where they are.
-        secret: SecretRef,
-    },
-    /// A key in a header, a parameter or a cookie; the secret is the key, or a JSON object whose `key` it is.
-    ApiKey {
-        /// Where the key is.
-        secret: SecretRef,
-        /// Where it is sent.
-        place: KeyPlace,
-    },
-}
-
-impl Auth {
-    /// The secret that it needs, if any.
-    pub fn secret(&self) -> Option<&SecretRef> {
-        match self {
-            Self::None => None,
-            Self::Bearer { secret } | Self::Basic { secret } | Self::ApiKey { secret, .. } => {
-                Some(secret)
-            }
-        }
-    }
-}
-
-/// Where an API key is sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyPlace {
-    /// In the header of this name.
-    Header(String),
-    /// In the query parameter of this name.
-    Query(String),
-    /// In the cookie of this name.
-    Cookie(String),
 }
 
 /// At most so many requests in so long a time, wherever that begins: `5/s`, `100/10s`, `1000/h`.

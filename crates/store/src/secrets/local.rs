@@ -1,8 +1,11 @@
 //! Secrets of a laptop: a file of name → value, and variables of the environment, which go first.
 
-use super::{Secret, SecretError, SecretErrorKind, Secrets};
+use super::{Secret, SecretError, SecretErrorKind, SecretVersion, Secrets};
+use crate::objects::{ErrorKind, Folder, Objects};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,11 +14,20 @@ use std::path::PathBuf;
 const PREFIX: &str = "MILLRACE_SECRET_";
 
 /// Secrets from a file and from variables. The file is read whenever a secret is asked for, so that a correction counts
-/// at once.
+/// at once. What is written back to a secret lies in a folder of its own: the file is the author's.
 #[derive(Clone)]
 pub struct LocalSecrets {
     file: Option<PathBuf>,
     variables: BTreeMap<String, String>,
+    written: Option<PathBuf>,
+}
+
+/// What was written back to a secret. It counts until the author changes the secret.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    /// The digest of what the author had given.
+    instead_of: String,
+    text: String,
 }
 
 impl LocalSecrets {
@@ -30,6 +42,16 @@ impl LocalSecrets {
         Self {
             file,
             variables: variables.into_iter().filter(secret).collect(),
+            written: None,
+        }
+    }
+
+    /// The same, with a folder for what is written back. Several processes may share it.
+    #[must_use]
+    pub fn written_to(self, folder: PathBuf) -> Self {
+        Self {
+            written: Some(folder),
+            ..self
         }
     }
 
@@ -77,9 +99,9 @@ impl LocalSecrets {
     }
 }
 
-#[async_trait]
-impl Secrets for LocalSecrets {
-    async fn get(&self, name: &str) -> Result<Secret, SecretError> {
+impl LocalSecrets {
+    /// The secret as its author gave it.
+    async fn given(&self, name: &str) -> Result<Secret, SecretError> {
         let variable = Self::variable(name);
         if let Some(text) = self.variables.get(&variable) {
             return Ok(Secret::new(name, text));
@@ -90,16 +112,128 @@ impl Secrets for LocalSecrets {
         let file = self.file.as_ref().map_or_else(String::new, |path| {
             format!(", or write `{name}: …` into {}", path.display())
         });
-        Err(SecretError {
-            kind: SecretErrorKind::Missing,
-            name: name.to_owned(),
-            detail: format!("is not set: set the variable {variable}{file}"),
-        })
+        let detail = format!("is not set: set the variable {variable}{file}");
+        Err(SecretError::new(SecretErrorKind::Missing, name, detail))
+    }
+
+    /// The folder of what was written back, for this user alone.
+    async fn folder(&self, name: &str) -> Result<Option<Folder>, SecretError> {
+        let Some(path) = &self.written else {
+            return Ok(None);
+        };
+        let denied = |cause: std::io::Error| {
+            let detail = format!("cannot be kept in {}: {cause}", path.display());
+            SecretError::new(SecretErrorKind::Denied, name, detail)
+        };
+        tokio::fs::create_dir_all(path).await.map_err(denied)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let for_this_user = std::fs::Permissions::from_mode(0o700);
+            tokio::fs::set_permissions(path, for_this_user)
+                .await
+                .map_err(denied)?;
+        }
+        Ok(Some(Folder::new(path)))
+    }
+}
+
+/// The object in which what was written back to a secret is kept.
+fn object(name: &str) -> String {
+    // A tilde is in no secret's name.
+    format!("{}.json", name.replace('/', "~"))
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+#[async_trait]
+impl Secrets for LocalSecrets {
+    async fn get(&self, name: &str) -> Result<Secret, SecretError> {
+        self.read(name).await.map(|(secret, _)| secret)
     }
 
     async fn refresh(&self, name: &str) -> Result<Secret, SecretError> {
         self.get(name).await
     }
+
+    async fn read(&self, name: &str) -> Result<(Secret, SecretVersion), SecretError> {
+        let given = self.given(name).await?;
+        let digest = digest(given.text());
+        let is_there = self
+            .written
+            .as_ref()
+            .is_some_and(|path| path.join(object(name)).exists());
+        if !is_there {
+            return Ok((given, SecretVersion(format!("{digest}:"))));
+        }
+        let object = match self.folder(name).await? {
+            Some(folder) => folder
+                .get(&object(name))
+                .await
+                .map_err(|error| kept(name, &error))?,
+            None => None,
+        };
+        let Some(object) = object else {
+            return Ok((given, SecretVersion(format!("{digest}:"))));
+        };
+        let version = SecretVersion(format!("{digest}:{}", object.version.0));
+        let written: Option<Written> = serde_json::from_slice(&object.bytes).ok();
+        match written.filter(|written| written.instead_of == digest) {
+            Some(written) => Ok((Secret::new(name, &written.text), version)),
+            // The author has given another one since.
+            None => Ok((given, version)),
+        }
+    }
+
+    async fn replace(
+        &self,
+        name: &str,
+        text: &str,
+        version: &SecretVersion,
+    ) -> Result<SecretVersion, SecretError> {
+        let changed = || {
+            let detail = "was changed by somebody else in between";
+            SecretError::new(SecretErrorKind::Changed, name, detail)
+        };
+        let Some(folder) = self.folder(name).await? else {
+            let detail = "cannot be written back: there is no folder for that here";
+            return Err(SecretError::new(SecretErrorKind::Denied, name, detail));
+        };
+        let digest = digest(self.given(name).await?.text());
+        let (given, object_version) = version.0.split_once(':').unwrap_or_default();
+        if given != digest {
+            return Err(changed());
+        }
+        let written = Written {
+            instead_of: digest.clone(),
+            text: text.to_owned(),
+        };
+        let bytes = serde_json::to_vec(&written).unwrap_or_default().into();
+        let key = object(name);
+        let put = if object_version.is_empty() {
+            folder.create(&key, bytes).await
+        } else {
+            let version = crate::objects::Version(object_version.to_owned());
+            folder.replace(&key, bytes, &version).await
+        };
+        match put {
+            Ok(version) => Ok(SecretVersion(format!("{digest}:{}", version.0))),
+            Err(error) if matches!(error.kind, ErrorKind::Exists | ErrorKind::Changed) => {
+                Err(changed())
+            }
+            Err(error) => Err(kept(name, &error)),
+        }
+    }
+}
+
+fn kept(name: &str, error: &crate::objects::Error) -> SecretError {
+    let kind = match error.kind {
+        ErrorKind::Denied => SecretErrorKind::Denied,
+        _ => SecretErrorKind::Transient,
+    };
+    SecretError::new(kind, name, format!("could not be read or kept: {error}"))
 }
 
 impl fmt::Debug for LocalSecrets {
@@ -109,6 +243,7 @@ impl fmt::Debug for LocalSecrets {
         shown
             .field("file", &self.file)
             .field("variables", &variables)
+            .field("written", &self.written)
             .finish()
     }
 }
@@ -152,9 +287,55 @@ mod tests {
         assert_eq!(
             format!("{secrets:?}"),
             format!(
-                "LocalSecrets {{ file: Some({file:?}), variables: [\"MILLRACE_SECRET_MILLRACE_CRM\"] }}"
+                "LocalSecrets {{ file: Some({file:?}), variables: [\"MILLRACE_SECRET_MILLRACE_CRM\"], written: None }}"
             )
         );
+    }
+
+    #[tokio::test]
+    async fn of_several_who_write_back_one_succeeds_until_the_author_gives_another() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("secrets.yaml");
+        std::fs::write(&file, "millrace/erp: first\n").unwrap();
+        let secrets =
+            LocalSecrets::new(Some(file.clone()), []).written_to(place.path().join("written"));
+        let (first, version) = secrets.read("millrace/erp").await.unwrap();
+        assert_eq!(first.text(), "first");
+
+        let writes = (0..8).map(|number| {
+            let (secrets, version) = (secrets.clone(), version.clone());
+            async move {
+                secrets
+                    .replace("millrace/erp", &format!("by {number}"), &version)
+                    .await
+            }
+        });
+        let outcomes = futures::future::join_all(writes).await;
+        let winners: Vec<_> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().ok())
+            .collect();
+        assert_eq!(winners.len(), 1);
+        for outcome in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            assert_eq!(outcome.kind, SecretErrorKind::Changed);
+        }
+        let (second, version) = secrets.read("millrace/erp").await.unwrap();
+        assert_eq!(&version, winners[0]);
+        assert!(second.text().starts_with("by "));
+        secrets
+            .replace("millrace/erp", "third", &version)
+            .await
+            .unwrap();
+        assert_eq!(secrets.get("millrace/erp").await.unwrap().text(), "third");
+
+        std::fs::write(&file, "millrace/erp: given anew\n").unwrap();
+        let (anew, version) = secrets.read("millrace/erp").await.unwrap();
+        assert_eq!(anew.text(), "given anew");
+        secrets
+            .replace("millrace/erp", "fourth", &version)
+            .await
+            .unwrap();
+        assert_eq!(secrets.get("millrace/erp").await.unwrap().text(), "fourth");
     }
 
     #[tokio::test]

@@ -93,6 +93,20 @@ pub(super) fn secret(text: &str) -> Result<SecretRef, String> {
     })
 }
 
+/// A URL as it stands: `http` or `https`, without user and fragment. The message does not repeat it.
+pub(super) fn whole_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| {
+        format!("this is not a whole URL, as `https://login.example.com/token` is: {error}")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("the URL begins with `https://` or `http://`".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err("a URL here has no user, no password and no `#`".to_owned());
+    }
+    Ok(url.into())
+}
+
 /// `100ms`, `30s`, `1m`, `1h`, `1d`, between the two bounds.
 pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let malformed =

@@ -1,6 +1,7 @@
 //! `connections/<name>.yaml`.
 
-use super::form::{AsWritten, DurationText, OneOrMany, SecretName};
+use super::auth::AuthForm;
+use super::form::{AsWritten, DurationText, OneOrMany};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -51,44 +52,4 @@ impl From<String> for RateText {
     fn from(text: String) -> Self {
         Self(text)
     }
-}
-
-/// How requests prove who sends them.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AuthForm {
-    /// They do not.
-    None,
-    /// `Authorization: Bearer …`. The secret is the token, or a JSON object whose `token` it is.
-    Bearer(SecretForm),
-    /// `Authorization: Basic …`. The secret is a JSON object with `username` and `password`.
-    Basic(SecretForm),
-    /// A key in a header, a query parameter or a cookie. The secret is the key, or a JSON object whose `key` it is.
-    ApiKey(ApiKeyForm),
-}
-
-/// Where a credential is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SecretForm {
-    /// The secret's name.
-    pub(crate) secret: SecretName,
-}
-
-/// Where an API key is, and where it is sent: one of `header`, `query` and `cookie`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["header"] }, { "required": ["query"] }, { "required": ["cookie"] }]))]
-pub(crate) struct ApiKeyForm {
-    /// The secret's name.
-    pub(crate) secret: SecretName,
-    /// The header in which the key is sent.
-    #[schemars(example = &"X-Api-Key")]
-    pub(crate) header: Option<String>,
-    /// The query parameter in which the key is sent.
-    #[schemars(example = &"key")]
-    pub(crate) query: Option<String>,
-    /// The cookie in which the key is sent.
-    #[schemars(example = &"session")]
-    pub(crate) cookie: Option<String>,
 }
