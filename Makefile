@@ -8,12 +8,12 @@ SOURCE ?= sample
 ARCH ?= arm64
 FUNCTIONS := trigger ingest transform publish serve
 
-.PHONY: help run test check soak bench-transform bench-serve cloud stop build invoke deploy fmt schemas clean
+.PHONY: help run test check soak bench-ingest bench-transform bench-serve cloud stop build invoke deploy fmt schemas clean
 
 help: ## this list
 	@echo "Millrace: REST APIs → Delta tables → an API of your own. Begin with: make run"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: SOURCE=sample|live (run), ARCH=arm64|x86_64 (build), FUNCTION=… EVENT=… (invoke), BENCH=… (bench-transform: its arguments)"
+	@echo "  Variables: SOURCE=sample|live (run), ARCH=arm64|x86_64 (build), FUNCTION=… EVENT=… (invoke), BENCH=… (a bench's arguments)"
 
 run: ## the main job in one process: pull earthquakes, make tables, publish, serve (SOURCE=live: from the real USGS)
 	@scripts/need cargo
@@ -30,6 +30,12 @@ bench-transform: ## raw payloads → Delta tables, beside dlt, DuckDB, Polars an
 	@scripts/need cargo python3
 	@cargo build --workspace --quiet --example pages_to_table
 	@python="$$(scripts/python-env bench/transform)" && "$$python" bench/transform/measure.py $(BENCH)
+
+bench-ingest: ## pages of nginx → raw storage in S3, beside a bare download, dlt and airbyte-cdk; takes minutes
+	@scripts/need cargo python3
+	@cargo build --workspace --quiet --bin bench-ingest
+	@nginx="$$(scripts/nginx-binary)" && emulator="$$(scripts/python-env)" && python="$$(scripts/python-env bench/ingest)" && \
+	  "$$python" bench/ingest/measure.py --nginx "$$nginx" --emulator "$$emulator" $(BENCH)
 
 check: ## formats, lints, licences, schemas, Terraform: what a change must pass before it is merged
 	@scripts/check

@@ -78,6 +78,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bench-ingest",
+        &[
+            "millrace-model",
+            "millrace-store",
+            "millrace-runtime",
+            "millrace-ingest",
+        ],
+    ),
+    (
         "task",
         &[
             "millrace-model",

@@ -197,12 +197,13 @@ impl<'a> Source<'a> {
         let hints = Hints::of(response.headers(), &self.paginate);
         let mut body = segment
             .begin(&self.targets, self.limits.body_bytes)
+            .await
             .map_err(|error| internal(wanted, &error))?;
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => {
-                    if let Err(untaken) = body.write(&piece) {
+                    if let Err(untaken) = body.write(piece).await {
                         return self.untaken(wanted, &about, &untaken);
                     }
                 }
@@ -217,7 +218,7 @@ impl<'a> Source<'a> {
                 }
             }
         }
-        let ended = match body.end() {
+        let ended = match body.end().await {
             Ok(ended) => ended,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
@@ -248,7 +249,9 @@ impl<'a> Source<'a> {
             }));
         }
         let bytes = body.length();
-        body.keep(&ended, about);
+        body.keep(&ended, about)
+            .await
+            .map_err(|error| internal(wanted, &error))?;
         Ok(Outcome::Taken {
             ended,
             bytes,
@@ -312,7 +315,7 @@ impl<'a> Source<'a> {
                     excerpt: String::new(),
                 }))
             }
-            Untaken::Compression(_) => Err(internal(wanted, untaken)),
+            Untaken::Packing(_) => Err(internal(wanted, untaken)),
         }
     }
 

@@ -403,7 +403,7 @@ impl<'a> Pull<'a> {
             return Ok(());
         }
         let Job { objects, input, .. } = self.job;
-        let (bytes, pages) = self.segment.take();
+        let (bytes, pages) = self.segment.take().await?;
         let number = self.checkpoint.segments;
         let object = keys::raw_segment(
             &input.pipeline,

@@ -1,25 +1,21 @@
-//! The open segment: bodies compressed as they stream in, one zstd frame each, until the segment is committed.
+//! The open segment: bodies packed as they stream in, one zstd frame each, until the segment is committed.
+
+mod packer;
 
 use crate::scan::{Found, ScanError, Scanner};
 use crate::targets::Targets;
 use bytes::Bytes;
 use millrace_model::raw::Page;
 use millrace_model::{Failure, FailureName};
-use sha2::{Digest, Sha256};
+use packer::{Packed, Packer};
 use std::time::{Duration, Instant};
-use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
-
-/// Bodies are text that repeats itself: the fastest level already makes a tenth of them.
-const LEVEL: i32 = 1;
-
-/// How much room is made for the compressor at a time.
-const ROOM: usize = 64 * 1024;
 
 /// Bodies and their pages, not yet committed.
 pub(crate) struct Segment {
-    buffer: Vec<u8>,
-    encoder: Encoder<'static>,
+    packer: Packer,
     pages: Vec<Page>,
+    /// How many bytes the pages' bodies have, packed.
+    bytes: usize,
     opened: Option<Instant>,
 }
 
@@ -27,11 +23,8 @@ pub(crate) struct Segment {
 pub(crate) struct Body<'a> {
     segment: &'a mut Segment,
     scanner: Scanner<'a>,
-    hash: Sha256,
-    start: usize,
     length: u64,
     limit: u64,
-    kept: bool,
 }
 
 /// What is known of a body when it has ended.
@@ -40,6 +33,8 @@ pub(crate) struct Ended {
     pub(crate) found: Found,
     /// The body's SHA-256 in hexadecimal.
     pub(crate) sha256: String,
+    /// Where its frame lies in the segment.
+    frame: (usize, usize),
 }
 
 /// Why a body was not taken.
@@ -51,9 +46,9 @@ pub(crate) enum Untaken {
     /// It is larger than allowed.
     #[error("is larger than {} MiB, the most that is taken of one page; ask for smaller pages", .0 / 1024 / 1024)]
     TooLarge(u64),
-    /// It could not be compressed.
-    #[error("could not be compressed: {0}")]
-    Compression(#[from] std::io::Error),
+    /// It could not be packed.
+    #[error("could not be packed: {0}")]
+    Packing(#[from] std::io::Error),
 }
 
 /// What is said of a page beside its body.
@@ -67,14 +62,10 @@ pub(crate) struct About {
 
 impl Segment {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let mut encoder = Encoder::new(LEVEL).map_err(|error| broken(&error))?;
-        encoder
-            .set_parameter(CParameter::ChecksumFlag(true))
-            .map_err(|error| broken(&error))?;
         Ok(Self {
-            buffer: Vec::new(),
-            encoder,
+            packer: Packer::new().map_err(|error| broken(&error))?,
             pages: Vec::new(),
+            bytes: 0,
             opened: None,
         })
     }
@@ -86,70 +77,43 @@ impl Segment {
 
     /// Whether it should be committed: it is that large, or its first page came that long ago.
     pub(crate) fn is_due(&self, bytes: usize, age: Duration) -> bool {
-        self.buffer.len() >= bytes || self.opened.is_some_and(|opened| opened.elapsed() >= age)
+        self.bytes >= bytes || self.opened.is_some_and(|opened| opened.elapsed() >= age)
     }
 
-    /// Begins a body.
-    pub(crate) fn begin<'a>(
+    /// Begins a body. One that was begun before and not kept leaves nothing.
+    pub(crate) async fn begin<'a>(
         &'a mut self,
         targets: &'a Targets,
         limit: u64,
     ) -> Result<Body<'a>, Untaken> {
-        self.encoder.reinit()?;
-        let start = self.buffer.len();
+        self.packer.begin().await?;
         Ok(Body {
             segment: self,
             scanner: Scanner::new(targets),
-            hash: Sha256::new(),
-            start,
             length: 0,
             limit,
-            kept: false,
         })
     }
 
     /// The bodies and their pages; the segment is empty then.
-    pub(crate) fn take(&mut self) -> (Bytes, Vec<Page>) {
+    pub(crate) async fn take(&mut self) -> Result<(Bytes, Vec<Page>), Failure> {
+        let bytes = self.packer.take().await.map_err(|error| broken(&error))?;
         self.opened = None;
-        (
-            std::mem::take(&mut self.buffer).into(),
-            std::mem::take(&mut self.pages),
-        )
-    }
-
-    fn compress(&mut self, piece: &[u8]) -> std::io::Result<()> {
-        let mut input = InBuffer::around(piece);
-        while input.pos() < piece.len() {
-            self.buffer.reserve(ROOM);
-            let at = self.buffer.len();
-            let mut output = OutBuffer::around_pos(&mut self.buffer, at);
-            self.encoder.run(&mut input, &mut output)?;
-        }
-        Ok(())
-    }
-
-    fn end_frame(&mut self) -> std::io::Result<()> {
-        loop {
-            self.buffer.reserve(ROOM);
-            let at = self.buffer.len();
-            let mut output = OutBuffer::around_pos(&mut self.buffer, at);
-            if self.encoder.finish(&mut output, true)? == 0 {
-                return Ok(());
-            }
-        }
+        self.bytes = 0;
+        Ok((bytes.into(), std::mem::take(&mut self.pages)))
     }
 }
 
 impl Body<'_> {
     /// Takes the next piece.
-    pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), Untaken> {
+    pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), Untaken> {
         self.length += piece.len() as u64;
         if self.length > self.limit {
             return Err(Untaken::TooLarge(self.limit));
         }
-        self.scanner.write(piece)?;
-        self.hash.update(piece);
-        self.segment.compress(piece)?;
+        // The packer works on it meanwhile.
+        self.segment.packer.write(piece.clone()).await?;
+        self.scanner.write(&piece)?;
         Ok(())
     }
 
@@ -159,44 +123,42 @@ impl Body<'_> {
     }
 
     /// Ends the body and tells what was found in it. It is not kept yet.
-    pub(crate) fn end(&mut self) -> Result<Ended, Untaken> {
+    pub(crate) async fn end(&mut self) -> Result<Ended, Untaken> {
         let found = self.scanner.end()?;
-        self.segment.end_frame()?;
-        let sha256 = hex::encode(self.hash.finalize_reset());
-        Ok(Ended { found, sha256 })
+        let Packed { sha256, start, end } = self.segment.packer.end().await?;
+        Ok(Ended {
+            found,
+            sha256,
+            frame: (start, end),
+        })
     }
 
     /// Keeps a body that has ended.
-    pub(crate) fn keep(mut self, ended: &Ended, about: About) {
-        self.kept = true;
-        let segment = &mut *self.segment;
+    pub(crate) async fn keep(self, ended: &Ended, about: About) -> Result<(), Untaken> {
+        let segment = self.segment;
+        segment.packer.keep().await?;
+        let (start, end) = ended.frame;
+        segment.bytes = end;
         segment.opened.get_or_insert_with(Instant::now);
         segment.pages.push(Page {
             url: about.url,
             status: about.status,
             content_type: about.content_type,
             requested_at: about.requested_at,
-            offset: self.start as u64,
-            length: (segment.buffer.len() - self.start) as u64,
+            offset: start as u64,
+            length: (end - start) as u64,
             body_length: self.length,
             sha256: ended.sha256.clone(),
             records: ended.found.records,
         });
-    }
-}
-
-impl Drop for Body<'_> {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.segment.buffer.truncate(self.start);
-        }
+        Ok(())
     }
 }
 
 fn broken(error: &std::io::Error) -> Failure {
     Failure::new(
         FailureName::Internal,
-        format!("the compressor could not be made: {error}"),
+        format!("the bodies cannot be packed: {error}"),
     )
 }
 
@@ -204,6 +166,7 @@ fn broken(error: &std::io::Error) -> Failure {
 mod tests {
     use super::*;
     use millrace_model::definition::FieldPath;
+    use sha2::{Digest, Sha256};
 
     fn about() -> About {
         About {
@@ -214,24 +177,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_body_is_a_frame_of_its_own_and_one_that_was_broken_off_leaves_nothing() {
+    #[tokio::test]
+    async fn each_body_is_a_frame_of_its_own_and_one_that_was_broken_off_leaves_nothing() {
         let targets = Targets::new(&FieldPath::default(), None, None);
         let mut segment = Segment::new().unwrap();
         let long = format!("[{}1]", "123456789,".repeat(50_000)).into_bytes();
         let bodies: [&[u8]; 3] = [b"[1,2]", &long, b""];
         for body in bodies {
-            let mut broken_off = segment.begin(&targets, 1 << 20).unwrap();
-            broken_off.write(b"[1,2,").unwrap();
+            let mut broken_off = segment.begin(&targets, 1 << 20).await.unwrap();
+            broken_off
+                .write(Bytes::from_static(b"[1,2,"))
+                .await
+                .unwrap();
             drop(broken_off);
-            let mut whole = segment.begin(&targets, 1 << 20).unwrap();
+            let mut whole = segment.begin(&targets, 1 << 20).await.unwrap();
             for piece in body.chunks(1_000) {
-                whole.write(piece).unwrap();
+                whole.write(Bytes::copy_from_slice(piece)).await.unwrap();
             }
-            let ended = whole.end().unwrap();
-            whole.keep(&ended, about());
+            let ended = whole.end().await.unwrap();
+            whole.keep(&ended, about()).await.unwrap();
         }
-        let (bytes, pages) = segment.take();
+        let (bytes, pages) = segment.take().await.unwrap();
         assert_eq!(
             pages.iter().map(|page| page.records).collect::<Vec<_>>(),
             [2, 50_001, 0]
@@ -249,12 +215,15 @@ mod tests {
         assert!(segment.pages().is_empty());
     }
 
-    #[test]
-    fn a_body_that_is_too_large_is_not_taken() {
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_not_taken() {
         let targets = Targets::new(&FieldPath::default(), None, None);
         let mut segment = Segment::new().unwrap();
-        let mut body = segment.begin(&targets, 4).unwrap();
-        body.write(b"[1,2").unwrap();
-        assert!(matches!(body.write(b"]"), Err(Untaken::TooLarge(4))));
+        let mut body = segment.begin(&targets, 4).await.unwrap();
+        body.write(Bytes::from_static(b"[1,2")).await.unwrap();
+        assert!(matches!(
+            body.write(Bytes::from_static(b"]")).await,
+            Err(Untaken::TooLarge(4))
+        ));
     }
 }
