@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -34,11 +33,3 @@ def cloud() -> Iterator[Cloud]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The main job goes first: it counts what the first run on an empty lake makes."""
     items.sort(key=lambda item: item.path.name != "test_main_job.py")
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Names what was skipped where `make test` looks for it."""
-    if report.skipped and (file := os.environ.get("MILLRACE_SKIPPED")):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        with open(file, "a", encoding="utf-8") as skipped:
-            skipped.write(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}\n")
