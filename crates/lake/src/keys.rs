@@ -1,34 +1,29 @@
 use crate::error::Error;
 use crate::table::{DataFile, Table};
 use crate::writer::Writer;
-use arrow::array::AsArray;
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, max_string, min_string, not};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{filter_record_batch, not};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use futures::TryStreamExt;
 use serde_json::Value;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A set of keys, each of one or more columns. Null is a value like others.
 #[derive(Debug)]
 pub struct KeySet {
     converter: RowConverter,
     known: HashSet<Box<[u8]>>,
-    first: Range,
+    types: Vec<DataType>,
+    /// Whether a key begins with a null, which no file's bounds tell of.
+    null: bool,
 }
 
-/// The least and the greatest value of a key's first column, as far as files can be told apart by it.
-#[derive(Debug, Default)]
-enum Range {
-    #[default]
-    Empty,
-    Int(i64, i64),
-    Text(String, String),
-    /// A null, or a type without bounds: no file can be left out.
-    All,
-}
+/// Makes of a file's rows, some of which have one of the keys, what is written in their place.
+pub type Edit<'a> =
+    dyn FnMut(&RecordBatch, &BooleanArray) -> Result<RecordBatch, ArrowError> + Send + 'a;
 
 /// What [`KeySet::take_out`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +41,8 @@ impl KeySet {
         Ok(Self {
             converter: RowConverter::new(fields)?,
             known: HashSet::new(),
-            first: Range::Empty,
+            types: types.to_vec(),
+            null: false,
         })
     }
 
@@ -63,9 +59,7 @@ impl KeySet {
     /// Puts in the keys of those columns' rows, and says of each row whether its key is new.
     pub fn insert(&mut self, columns: &[ArrayRef]) -> Result<BooleanArray, ArrowError> {
         let rows = self.converter.convert_columns(columns)?;
-        if let Some(first) = columns.first() {
-            self.first.widen(first);
-        }
+        self.null |= columns.first().is_some_and(|first| first.null_count() > 0);
         let known = &mut self.known;
         Ok(rows
             .iter()
@@ -73,9 +67,27 @@ impl KeySet {
             .collect())
     }
 
+    /// Puts in a key by the bytes that [`Self::bytes`] gave.
+    pub fn insert_bytes(&mut self, key: Box<[u8]>) {
+        // A null's bytes begin so, and nothing else's.
+        self.null |= key.first() == Some(&0);
+        self.known.insert(key);
+    }
+
+    /// Leaves only the keys of which that holds.
+    pub fn retain(&mut self, holds: impl Fn(&[u8]) -> bool) {
+        self.known.retain(|key| holds(key));
+    }
+
     /// Takes out the keys of another set of the same types.
     pub fn subtract(&mut self, other: &Self) {
         self.known.retain(|key| !other.known.contains(key));
+    }
+
+    /// The bytes by which each of those columns' rows is known.
+    pub fn bytes(&self, columns: &[ArrayRef]) -> Result<Vec<Box<[u8]>>, ArrowError> {
+        let rows = self.converter.convert_columns(columns)?;
+        Ok(rows.iter().map(|row| row.as_ref().into()).collect())
     }
 
     /// Says of each of those columns' rows whether its key is in the set.
@@ -89,63 +101,100 @@ impl KeySet {
 
     /// Writes anew what remains of the table's files when the rows are gone whose columns of those names have a key of the
     /// set. Files without such a row are left as they are, and of the others only the key's columns are read at first.
+    ///
+    /// `everything` writes all files anew, as the writer's columns want them: where a type has become another one.
     pub async fn take_out(
         &self,
         table: &Table,
         columns: &[String],
         writer: &mut Writer,
+        everything: bool,
+    ) -> Result<Rewritten, Error> {
+        let mut edit =
+            |batch: &RecordBatch, held: &BooleanArray| filter_record_batch(batch, &not(held)?);
+        self.rewrite(table, columns, writer, everything, &mut edit)
+            .await
+    }
+
+    /// As [`Self::take_out`], and `edit` says what is written in the place of the rows of the files that it comes to.
+    pub async fn rewrite(
+        &self,
+        table: &Table,
+        columns: &[String],
+        writer: &mut Writer,
+        everything: bool,
+        edit: &mut Edit<'_>,
     ) -> Result<Rewritten, Error> {
         let mut rewritten = Rewritten::default();
-        if self.is_empty() {
-            return Ok(rewritten);
-        }
-        let schema = table.schema();
-        // Where the key is not among the columns, no row has one.
-        if columns
-            .iter()
-            .any(|column| schema.field_with_name(column).is_err())
-        {
-            return Ok(rewritten);
-        }
+        let candidates = self.files(table, columns);
         for file in table.files() {
-            if columns
-                .first()
-                .is_some_and(|first| self.first.misses(&file, first))
-            {
+            let candidate = candidates.contains(&file);
+            let held = if candidate {
+                self.count(table, &file, columns).await?
+            } else {
+                0
+            };
+            if held == 0 && !everything {
                 continue;
             }
-            let mut keys = table
+            rewritten.rows += held;
+            let mut all = table
                 .scan()
                 .files(vec![file.clone()])
-                .columns(columns)
+                .schema(writer.schema().clone())
                 .stream();
-            let (mut gone, mut rows) = (0, 0);
-            while let Some(batch) = keys.try_next().await? {
-                gone += self.held(table, &batch, columns)?.true_count();
-                rows += batch.num_rows();
-            }
-            if gone == 0 {
-                continue;
-            }
-            rewritten.rows += gone as u64;
-            if gone < rows {
-                let mut all = table
-                    .scan()
-                    .files(vec![file.clone()])
-                    .schema(writer.schema().clone())
-                    .stream();
-                while let Some(batch) = all.try_next().await? {
-                    let remains = self.held(table, &batch, columns).and_then(|held| {
-                        not(&held).map_err(|error| Error::of(table.key(), error))
-                    })?;
-                    let batch = filter_record_batch(&batch, &remains)
-                        .map_err(|error| Error::of(table.key(), error))?;
+            while let Some(batch) = all.try_next().await? {
+                if held == 0 {
                     writer.write(&batch).await?;
+                    continue;
                 }
+                let held = self.held(table, &batch, columns)?;
+                let batch = edit(&batch, &held).map_err(|error| Error::of(table.key(), error))?;
+                writer.write(&batch).await?;
             }
             rewritten.removed.push(file);
         }
         Ok(rewritten)
+    }
+
+    /// The table's files in which one of the keys can be: by their statistics, those between the bounds of whose first
+    /// column there is a key.
+    pub fn files(&self, table: &Table, columns: &[String]) -> Vec<DataFile> {
+        let schema = table.schema();
+        let known = |column: &String| schema.field_with_name(column).is_ok();
+        // Where the key is not among the columns, no row has one.
+        if self.is_empty() || !columns.iter().all(known) {
+            return Vec::new();
+        }
+        let mut sorted: Vec<&[u8]> = self.known.iter().map(AsRef::as_ref).collect();
+        sorted.sort_unstable();
+        let mut files = table.files();
+        if let (Some(column), Some(first), false) = (columns.first(), self.types.first(), self.null)
+        {
+            files.retain(|file| !misses(&sorted, first, file, column).unwrap_or(false));
+        }
+        files
+    }
+
+    /// How many of a file's rows have one of the keys.
+    async fn count(
+        &self,
+        table: &Table,
+        file: &DataFile,
+        columns: &[String],
+    ) -> Result<u64, Error> {
+        let fields = columns.iter().zip(&self.types);
+        let fields = fields.map(|(name, kind)| Field::new(name, kind.clone(), true));
+        let mut keys = table
+            .scan()
+            .files(vec![file.clone()])
+            .schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+            .stream();
+        let mut held = 0;
+        while let Some(batch) = keys.try_next().await? {
+            held += self.held(table, &batch, columns)?.true_count() as u64;
+        }
+        Ok(held)
     }
 
     fn held(
@@ -163,61 +212,20 @@ impl KeySet {
     }
 }
 
-impl Range {
-    fn widen(&mut self, column: &ArrayRef) {
-        if column.is_empty() {
-            return;
-        }
-        let seen = match column.data_type() {
-            _ if column.null_count() > 0 => Self::All,
-            DataType::Int64 => {
-                let column = column.as_primitive::<Int64Type>();
-                let bounds = arrow::compute::min(column).zip(arrow::compute::max(column));
-                bounds.map_or(Self::All, |(min, max)| Self::Int(min, max))
-            }
-            DataType::Utf8 => {
-                let column = column.as_string::<i32>();
-                min_string(column)
-                    .zip(max_string(column))
-                    .map_or(Self::All, |(min, max)| {
-                        Self::Text(min.to_owned(), max.to_owned())
-                    })
-            }
-            _ => Self::All,
-        };
-        *self = match (std::mem::take(self), seen) {
-            (Self::Empty, seen) => seen,
-            (Self::Int(min, max), Self::Int(least, greatest)) => {
-                Self::Int(min.min(least), max.max(greatest))
-            }
-            (Self::Text(min, max), Self::Text(least, greatest)) => {
-                Self::Text(min.min(least), max.max(greatest))
-            }
-            _ => Self::All,
-        };
-    }
-
-    /// Whether a file's statistics say that none of the keys can be in it.
-    fn misses(&self, file: &DataFile, column: &str) -> bool {
-        let Some(stats) = file
-            .stats
-            .as_ref()
-            .and_then(|stats| serde_json::from_str::<Value>(stats).ok())
-        else {
-            return false;
-        };
-        let (least, greatest) = (&stats["minValues"][column], &stats["maxValues"][column]);
-        match self {
-            Self::Empty => true,
-            Self::Int(min, max) => match (least.as_i64(), greatest.as_i64()) {
-                (Some(least), Some(greatest)) => *max < least || greatest < *min,
-                _ => false,
-            },
-            Self::Text(min, max) => match (least.as_str(), greatest.as_str()) {
-                (Some(least), Some(greatest)) => max.as_str() < least || greatest < min.as_str(),
-                _ => false,
-            },
-            Self::All => false,
-        }
-    }
+/// Whether a file's statistics say that none of the keys can be in it; none where they say nothing. A key's bytes order as
+/// the key does, and those of its first column come first.
+fn misses(sorted: &[&[u8]], first: &DataType, file: &DataFile, column: &str) -> Option<bool> {
+    let stats: Value = serde_json::from_str(file.stats.as_ref()?).ok()?;
+    let (least, greatest) = (&stats["minValues"][column], &stats["maxValues"][column]);
+    let bounds: ArrayRef = match first {
+        DataType::Int64 => Arc::new(Int64Array::from(vec![least.as_i64()?, greatest.as_i64()?])),
+        DataType::Utf8 => Arc::new(StringArray::from(vec![least.as_str()?, greatest.as_str()?])),
+        _ => return None,
+    };
+    let converter = RowConverter::new(vec![SortField::new(first.clone())]).ok()?;
+    let bounds = converter.convert_columns(&[bounds]).ok()?;
+    let (least, greatest) = (bounds.row(0), bounds.row(1));
+    let next = sorted.partition_point(|key| *key < least.as_ref());
+    let between = |key: &[u8]| key <= greatest.as_ref() || key.starts_with(greatest.as_ref());
+    Some(!sorted.get(next).is_some_and(|key| between(key)))
 }

@@ -18,7 +18,7 @@ mod writer;
 
 pub use commit::{Commit, WriteKind};
 pub use error::{Error, ErrorKind};
-pub use keys::{KeySet, Rewritten};
+pub use keys::{Edit, KeySet, Rewritten};
 pub use lake::Lake;
 pub use scan::{RowStream, Scan};
 pub use table::{DataFile, Table};

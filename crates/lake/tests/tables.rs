@@ -198,7 +198,7 @@ async fn rows_with_a_key_are_taken_out_of_the_files_that_hold_it() {
     );
     let mut writer = lake.writer(KEY, table.schema());
     let rewritten = keys
-        .take_out(&table, &["id".to_owned()], &mut writer)
+        .take_out(&table, &["id".to_owned()], &mut writer, false)
         .await
         .expect("taken out");
     assert_eq!((rewritten.removed.len(), rewritten.rows), (1, 1));

@@ -47,6 +47,11 @@ impl Target {
             ))
         })?;
         let (write, key, json) = match (is_child, table.write) {
+            // Each version of a row is a row there, and one that was closed takes its own place.
+            (false, WriteMode::History) => {
+                let key = table.key.iter().cloned().chain(["valid_from".to_owned()]);
+                (WriteMode::Upsert, key.collect(), json_columns(table))
+            }
             (false, write) => (write, table.key.clone(), json_columns(table)),
             // Rows of a child follow their parents, by no key of their own.
             (true, WriteMode::Append) => (WriteMode::Append, Vec::new(), Vec::new()),

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use indexmap::IndexMap;
 use millrace_model::definition::pipeline::{
-    Concurrency, Paginate, Pipeline, Resource, Table, WriteMode,
+    Concurrency, Contract, Paginate, Pipeline, Resource, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::keys;
@@ -161,6 +161,9 @@ fn pinned(write: WriteMode) -> Pinned {
         from: NAME.to_owned(),
         write,
         key: vec!["id".to_owned()],
+        order: None,
+        delete: None,
+        contract: Contract::default(),
         columns: IndexMap::new(),
         expect: Vec::new(),
     };

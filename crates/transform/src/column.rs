@@ -48,6 +48,8 @@ pub(crate) struct Column {
     pub(crate) origin: Origin,
     /// Whether a file holds values of it already.
     pub(crate) written: bool,
+    /// Whether a column that the table has may take a wider type.
+    pub(crate) may_widen: bool,
     /// The type that it has to take before the batch is decoded again.
     wider: Option<ColumnType>,
     values: Values,
@@ -77,6 +79,7 @@ impl Column {
             kind,
             origin,
             written: false,
+            may_widen: false,
             wider: None,
             values: Values::new(kind)?,
         })
@@ -101,10 +104,12 @@ impl Column {
         if self.values.append(token, self.kind, lenient) {
             return Ok(());
         }
-        if self.origin != Origin::Inferred {
-            return Err(Unfit);
-        }
-        self.wider = Some(wider(self.wider.unwrap_or(self.kind), token));
+        let narrow = self.wider.unwrap_or(self.kind);
+        self.wider = Some(match self.origin {
+            Origin::Inferred => wider(narrow, token),
+            Origin::Existing if self.may_widen => widened(narrow, token).ok_or(Unfit)?,
+            Origin::Existing | Origin::Declared => return Err(Unfit),
+        });
         self.values.append_nulls(1);
         Ok(())
     }
@@ -339,6 +344,39 @@ fn wider(kind: ColumnType, token: Token<'_>) -> ColumnType {
             ColumnType::Double
         }
         _ => ColumnType::String,
+    }
+}
+
+/// The wider type of a column that a table has, where there is one that holds all its values and this one.
+fn widened(kind: ColumnType, token: Token<'_>) -> Option<ColumnType> {
+    match (kind, token) {
+        (ColumnType::Int | ColumnType::Double, Token::Number(text, false)) => text
+            .parse()
+            .is_ok_and(f64::is_finite)
+            .then_some(ColumnType::Double),
+        // The column is about to become a wider one already.
+        (ColumnType::Double, Token::Number(..)) => Some(ColumnType::Double),
+        (ColumnType::Date | ColumnType::Timestamp, Token::Text(text)) => {
+            moment::micros(text).map(|_| ColumnType::Timestamp)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a type that is declared holds all values of the one that a table has.
+pub(crate) fn widens(existing: &DataType, declared: ColumnType) -> bool {
+    match (existing, declared) {
+        (DataType::Int64, ColumnType::Double | ColumnType::Decimal { .. })
+        | (DataType::Date32, ColumnType::Timestamp)
+        | (_, ColumnType::String) => !existing.is_nested(),
+        (
+            DataType::Decimal128(from_precision, from_scale),
+            ColumnType::Decimal { precision, scale },
+        ) => {
+            let whole = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
+            scale >= *from_scale && whole(precision, scale) >= whole(*from_precision, *from_scale)
+        }
+        _ => false,
     }
 }
 

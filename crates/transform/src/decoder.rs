@@ -1,15 +1,19 @@
 //! Bodies → batches of rows: decoded, without repetitions of a key, and held to what is expected of them.
 
-use crate::column::{Origin, type_name};
-use crate::expect::{Breach, Expectations};
+mod hold;
+mod planned;
+
+use crate::expect::Expectations;
 use crate::family::Family;
 use crate::load::Loaded;
+use crate::plan::{Edits, Plan, VALID_FROM, digests};
 use crate::shape::{Refusal, Shape, Written};
+use crate::version;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
-use arrow::compute::filter;
+use arrow::compute::{and, and_not};
 use arrow::error::ArrowError;
 use millrace_lake::KeySet;
-use millrace_model::definition::pipeline::{Otherwise, Table, WriteMode};
+use millrace_model::definition::pipeline::{Table, WriteMode};
 use millrace_model::step::Counts;
 use millrace_model::{Failure, FailureName};
 use std::fmt::Write;
@@ -34,6 +38,11 @@ pub(crate) struct Decoder {
     pending: Vec<Pending>,
     pending_rows: usize,
     pending_bytes: usize,
+    /// What becomes of each record, where that has to be known before any is written.
+    plan: Option<Plan>,
+    planning: bool,
+    /// How many records were read.
+    read: u64,
     /// Set when a type turned out too narrow for what files hold already: from there on types are gathered, and no rows.
     surveying: bool,
     counts: Counts,
@@ -60,6 +69,9 @@ impl Decoder {
     pub(crate) fn new(table: Arc<Table>, shape: Shape) -> Self {
         Self {
             expectations: Expectations::new(&table.name, &table.expect),
+            plan: None,
+            planning: needs_plan(&table),
+            read: 0,
             table,
             shape,
             seen: None,
@@ -75,7 +87,7 @@ impl Decoder {
     /// Whether bodies have to be fed from the last one to the first: of several rows with one key the last one stays, and
     /// so it has to come first where rows are written as they come.
     pub(crate) fn backwards(table: &Table) -> bool {
-        table.write == WriteMode::Upsert
+        table.write == WriteMode::Upsert && !needs_plan(table)
     }
 
     /// What it did so far.
@@ -95,13 +107,54 @@ impl Decoder {
             .map_err(|refusal| self.failure(&refusal, ""))
     }
 
-    /// The keys whose rows the table has to give up.
-    pub(crate) fn into_keys(self) -> Option<KeySet> {
-        let mut keys = self.seen?;
+    /// What the table's rows become.
+    pub(crate) fn into_changes(self) -> Changes {
+        let deletes = self.counts.contains_key("rows_deleted");
+        if let Some(plan) = self.plan {
+            return if self.table.write == WriteMode::History {
+                Changes::Versions(Box::new(plan.into_edits()))
+            } else {
+                Changes::Replaced {
+                    keys: plan.into_replaced(),
+                    deletes,
+                }
+            };
+        }
+        let Some(mut keys) = self.seen else {
+            return Changes::None;
+        };
         if let Some(kept_out) = &self.kept_out {
             keys.subtract(kept_out);
         }
-        Some(keys)
+        Changes::Replaced { keys, deletes }
+    }
+
+    /// The plan, while it is made.
+    pub(crate) fn plan_to_settle(&mut self) -> Option<&mut Plan> {
+        self.plan.as_mut().filter(|_| self.planning)
+    }
+
+    /// Whether nothing is written yet, because what becomes of the records has to be known first.
+    pub(crate) fn is_planning(&self) -> bool {
+        self.planning
+    }
+
+    /// From now on rows are written; all is fed again from the start.
+    pub(crate) fn begin_writing(&mut self) {
+        self.planning = false;
+        self.begin();
+        self.shape.set_written(false);
+    }
+
+    fn begin(&mut self) {
+        self.expectations = Expectations::new(&self.table.name, &self.table.expect);
+        (self.seen, self.kept_out) = (None, None);
+        self.read = 0;
+        self.counts.clear();
+    }
+
+    fn needs_plan(&self) -> bool {
+        needs_plan(&self.table)
     }
 
     /// Whether all has to be fed again from the start, because a type turned out too narrow for what is written; ready for
@@ -112,9 +165,9 @@ impl Decoder {
         }
         self.surveying = false;
         self.shape.set_written(false);
-        self.expectations = Expectations::new(&self.table.name, &self.table.expect);
-        (self.seen, self.kept_out) = (None, None);
-        self.counts.clear();
+        self.begin();
+        self.plan = None;
+        self.planning = self.needs_plan();
         true
     }
 
@@ -225,21 +278,43 @@ impl Decoder {
 
     fn batch(&mut self, sequence: u64, pending: &[Pending]) -> Result<Batch, Failure> {
         self.count("rows", self.shape.rows());
-        let owners = self
+        let owners: Vec<Option<usize>> = self
             .shape
             .tables()
             .iter()
             .map(|table| table.parent)
             .collect();
-        let rows = self.shape.finish();
-        let mut family = Family::new(rows, owners, &self.table.key, || row_ids(sequence, pending))
-            .map_err(|refusal| self.failure(&refusal, ""))?;
-        let mut keep = BooleanArray::from(vec![true; family.tables[0].num_rows()]);
-        let key = match self.table.write {
-            WriteMode::Upsert => self.key(&family.tables[0], pending)?,
-            WriteMode::Append | WriteMode::Replace => Vec::new(),
+        let broken = self.shape.take_broken();
+        let mut rows = self.shape.finish();
+        let first = self.read;
+        self.read += rows[0].count as u64;
+        let is_history = self.table.write == WriteMode::History;
+        if is_history {
+            version::add_children_digest(&mut rows, &owners).map_err(|error| arrow(&error))?;
+        }
+        let root = version::root(&rows[0]).map_err(|error| arrow(&error))?;
+        let key = if self.table.write.needs_key() {
+            self.key(&root, &broken, pending)?
+        } else {
+            Vec::new()
         };
-        if !key.is_empty() {
+        let deleted = version::deleted(self.table.delete.as_ref(), &self.table.key, &rows, &owners)
+            .map_err(|error| arrow(&error))?;
+        let mut keep = BooleanArray::from(vec![true; rows[0].count]);
+        if self.needs_plan() {
+            if self.planning {
+                return self.plan(sequence, &root, &key, &deleted, &broken, pending, first);
+            }
+            let fates = match &self.plan {
+                Some(plan) => plan.fates(&key, first).map_err(|error| arrow(&error))?,
+                None => vec![None; rows[0].count],
+            };
+            keep = fates.iter().map(|fate| Some(fate.is_some())).collect();
+            self.count("rows_deleted", deleted.true_count());
+            if is_history {
+                version::add_validity(&mut rows[0], &fates);
+            }
+        } else if !key.is_empty() {
             let seen = match &mut self.seen {
                 Some(seen) => seen,
                 None => self
@@ -247,32 +322,18 @@ impl Decoder {
                     .insert(key_set(&key).map_err(|error| arrow(&error))?),
             };
             keep = seen.insert(&key).map_err(|error| arrow(&error))?;
+            let gone = and(&keep, &deleted).map_err(|error| arrow(&error))?;
+            self.count("rows_deleted", gone.true_count());
+            keep = and_not(&keep, &deleted).map_err(|error| arrow(&error))?;
         }
-        let breaches = self.expectations.check(&family.tables[0], &keep)?;
-        let mut quarantined = Vec::new();
-        if !breaches.is_empty() {
-            let kept_out = self.sort_out(&breaches, pending, &mut quarantined)?;
-            if !key.is_empty() && kept_out.iter().any(|out| *out) {
-                let mask = BooleanArray::from(kept_out.clone());
-                let columns = key
-                    .iter()
-                    .map(|column| filter(column, &mask))
-                    .collect::<Result<Vec<_>, _>>()
-                    .map_err(|error| arrow(&error))?;
-                let set = match &mut self.kept_out {
-                    Some(set) => set,
-                    None => self
-                        .kept_out
-                        .insert(key_set(&columns).map_err(|error| arrow(&error))?),
-                };
-                set.insert(&columns).map_err(|error| arrow(&error))?;
-            }
-            keep = keep
-                .iter()
-                .zip(kept_out)
-                .map(|(keep, out)| Some(keep == Some(true) && !out))
-                .collect();
+        let (kept_out, quarantined) = self.hold(&root, &keep, &broken, pending)?;
+        if !key.is_empty() && !self.needs_plan() {
+            self.keep_what_is_there(&key, &kept_out)?;
         }
+        keep = and_not(&keep, &kept_out).map_err(|error| arrow(&error))?;
+        let links = link_key(&self.table);
+        let mut family = Family::new(rows, owners, &links, || row_ids(sequence, pending))
+            .map_err(|refusal| self.failure(&refusal, ""))?;
         if keep.true_count() < keep.len() {
             family.keep(&keep).map_err(|error| arrow(&error))?;
         }
@@ -282,136 +343,6 @@ impl Decoder {
             tables: family.tables,
             quarantined,
         })
-    }
-
-    /// Fails, counts, or keeps out: says which rows are kept out.
-    fn sort_out(
-        &mut self,
-        breaches: &[Breach],
-        pending: &[Pending],
-        quarantined: &mut Vec<u8>,
-    ) -> Result<Vec<bool>, Failure> {
-        let rows = pending.iter().map(|part| part.records.len()).sum();
-        let (mut kept_out, mut warned) = (vec![false; rows], vec![false; rows]);
-        for breach in breaches {
-            let (page, number) = self.locate(breach.row, pending);
-            match breach.otherwise {
-                Otherwise::Fail => {
-                    return Err(Failure::new(
-                        FailureName::BadData,
-                        format!(
-                            "`{}.{}` of {} breaks what is expected of it: {}. Nothing was written; correct the source or \
-                             the expectation, or let it say `otherwise: quarantine`",
-                            self.table.name,
-                            breach.column,
-                            page.page.record(number),
-                            breach.reason
-                        ),
-                    ));
-                }
-                Otherwise::Quarantine if !kept_out[breach.row] => {
-                    kept_out[breach.row] = true;
-                    let reason = serde_json::json!(breach.reason);
-                    let column = serde_json::json!(breach.column);
-                    let record = one_line(&page.body[page.spans[number].clone()]);
-                    let line = format!(
-                        "{{\"reason\":{reason},\"column\":{column},\"record\":{record}}}\n"
-                    );
-                    quarantined.extend_from_slice(line.as_bytes());
-                }
-                Otherwise::Quarantine => {}
-                Otherwise::Warn => warned[breach.row] = true,
-            }
-        }
-        let count = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
-        self.count("rows_quarantined", count(&kept_out));
-        self.count("rows_warned", count(&warned));
-        Ok(kept_out)
-    }
-
-    /// The key's columns, each of them with a value in every row.
-    fn key(&self, root: &RecordBatch, pending: &[Pending]) -> Result<Vec<ArrayRef>, Failure> {
-        self.table
-            .key
-            .iter()
-            .map(|name| {
-                let column = root.column_by_name(name);
-                let missing = match column {
-                    None => Some(0),
-                    Some(column) if column.null_count() == 0 => None,
-                    Some(column) => (0..column.len()).find(|row| column.is_null(*row)),
-                };
-                match (missing, column) {
-                    (None, Some(column)) => Ok(column.clone()),
-                    (row, _) => {
-                        let (page, number) = self.locate(row.unwrap_or(0), pending);
-                        Err(Failure::new(
-                            FailureName::BadData,
-                            format!(
-                                "{} has no `{name}`, which is in the key of `{}`; name another key, or another write mode \
-                                 than `upsert`",
-                                page.page.record(number),
-                                self.table.name
-                            ),
-                        ))
-                    }
-                }
-            })
-            .collect()
-    }
-
-    fn locate<'p>(&self, row: usize, pending: &'p [Pending]) -> (&'p Loaded, usize) {
-        let mut before = 0;
-        let mut last = &pending[0];
-        for part in pending {
-            last = part;
-            if row < before + part.records.len() {
-                break;
-            }
-            before += part.records.len();
-        }
-        let step = (row - before).min(last.records.len().saturating_sub(1));
-        (&last.page, last.at(step, Self::backwards(&self.table)))
-    }
-
-    fn failure(&self, refusal: &Refusal, record: &str) -> Failure {
-        match refusal {
-            Refusal::Malformed(malformed) => Failure::new(
-                FailureName::BadData,
-                format!("{record} cannot be read: {}", malformed.what),
-            ),
-            Refusal::Unfit {
-                path,
-                column,
-                kind,
-                origin,
-            } => {
-                let kind = type_name(*kind);
-                let advice = match origin {
-                    Origin::Declared => format!("declare another type for `{path}`, or `string`"),
-                    Origin::Existing | Origin::Inferred => format!(
-                        "the type was inferred from earlier records: declare a wider one for `{path}` under `columns`, with \
-                         a new `name`, or remove the table to have it made anew"
-                    ),
-                };
-                Failure::new(
-                    FailureName::BadData,
-                    format!(
-                        "a value of {record} does not fit the column `{column}` ({kind}); {advice}"
-                    ),
-                )
-            }
-            Refusal::Definition(message) => {
-                Failure::new(FailureName::BadDefinition, message.clone())
-            }
-            Refusal::Arrow(error) => Failure::new(
-                FailureName::Internal,
-                format!(
-                    "rows of `{}` could not be put together: {error}",
-                    self.table.name
-                ),
-            ),
-        }
     }
 
     fn count(&mut self, name: &str, more: usize) {
@@ -430,6 +361,53 @@ impl Pending {
             self.records.start + step
         }
     }
+}
+
+/// What becomes of the rows that a table has.
+#[derive(Debug)]
+pub(crate) enum Changes {
+    /// Nothing.
+    None,
+    /// Those with one of these keys go; `deletes` where not all of them have a successor.
+    Replaced {
+        /// The keys.
+        keys: KeySet,
+        /// Whether some have no successor.
+        deletes: bool,
+    },
+    /// Versions are closed.
+    Versions(Box<Edits>),
+}
+
+impl Changes {
+    /// Whether versions of a history are no more.
+    pub(crate) fn removes_versions(&self) -> bool {
+        matches!(self, Self::Versions(edits) if !edits.removed.is_empty())
+    }
+}
+
+fn needs_plan(table: &Table) -> bool {
+    match table.write {
+        WriteMode::History => true,
+        WriteMode::Upsert => table.order.is_some(),
+        WriteMode::Append | WriteMode::Replace => false,
+    }
+}
+
+/// The columns by which a child's rows are told to be of a root's row.
+pub(crate) fn link_key(table: &Table) -> Vec<String> {
+    let mut key = table.key.clone();
+    if table.write == WriteMode::History {
+        key.push(VALID_FROM.to_owned());
+    }
+    key
+}
+
+/// Each row's content.
+pub(crate) fn root_digests(root: &RecordBatch) -> Result<Vec<u128>, ArrowError> {
+    let schema = root.schema();
+    let fields = schema.fields().iter().map(AsRef::as_ref);
+    digests(fields.zip(root.columns()), root.num_rows())
 }
 
 fn row_ids(sequence: u64, pending: &[Pending]) -> StringArray {
@@ -451,11 +429,6 @@ fn key_set(key: &[ArrayRef]) -> Result<KeySet, ArrowError> {
         .map(|column| column.data_type().clone())
         .collect();
     KeySet::new(&types)
-}
-
-/// JSON text on one line: line breaks can only stand between its tokens, where they mean nothing.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
 }
 
 fn arrow(error: &ArrowError) -> Failure {

@@ -18,15 +18,18 @@ mod json;
 mod load;
 mod moment;
 mod outcome;
+mod plan;
 mod shape;
 mod sink;
 mod source;
+mod version;
 
 use crate::decoder::{Batch, Decoder};
 use crate::outcome::Target;
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::source::Group;
+use arrow::datatypes::Schema;
 use futures::TryStreamExt;
 use millrace_lake::Lake;
 use millrace_model::definition::pipeline::{Resource, Table, WriteMode};
@@ -218,6 +221,7 @@ impl Job<'_> {
             &self.table.name,
             self.table.columns.clone(),
             target.schemas(),
+            self.table.contract,
         );
         let path: Arc<[String]> = self
             .resource
@@ -266,11 +270,18 @@ impl Job<'_> {
                     return Ok(None);
                 }
             }
-            if !decoder.starts_over() {
+            if decoder.starts_over() {
+                discard(&self.lake, sinks).await?;
+            } else if decoder.is_planning() {
+                let columns = Arc::new(Schema::new(decoder.shape().tables()[0].fields()));
+                if let Some(plan) = decoder.plan_to_settle() {
+                    target.settle(plan, &columns).await?;
+                }
+                decoder.begin_writing();
+            } else {
                 quarantine.put(&*self.objects, self.input).await?;
                 return Ok(Some((decoder, sinks)));
             }
-            discard(&self.lake, sinks).await?;
         }
     }
 

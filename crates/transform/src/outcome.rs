@@ -1,13 +1,18 @@
 //! The tables that a step writes: as they were found, and what they become.
 
-use crate::decoder::Decoder;
+use crate::decoder::{Changes, Decoder, link_key, root_digests};
 use crate::family::{link_names, union};
+use crate::plan::{Look, Plan, VALID_FROM, VALID_TO, read_schema};
 use crate::sink::Sink;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use millrace_lake::{Commit, KeySet, Lake, WriteKind};
+use arrow::error::ArrowError;
+use futures::TryStreamExt;
+use millrace_lake::{Commit, Error, KeySet, Lake, Rewritten, WriteKind, Writer};
 use millrace_model::definition::pipeline::{Table, WriteMode};
 use millrace_model::step::Counts;
-use millrace_model::{Failure, keys};
+use millrace_model::{Failure, FailureName, keys};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -55,7 +60,7 @@ impl<'a> Target<'a> {
     /// How many bytes may have to be looked through for keys.
     pub(crate) fn bytes_to_search(&self) -> u64 {
         match self.table.write {
-            WriteMode::Upsert => self
+            WriteMode::Upsert | WriteMode::History => self
                 .found
                 .values()
                 .flat_map(|(table, _)| table.files())
@@ -69,7 +74,7 @@ impl<'a> Target<'a> {
     pub(crate) fn schemas(&self) -> HashMap<String, SchemaRef> {
         match self.table.write {
             WriteMode::Replace => HashMap::new(),
-            WriteMode::Append | WriteMode::Upsert => self
+            WriteMode::Append | WriteMode::Upsert | WriteMode::History => self
                 .found
                 .iter()
                 .map(|(name, (table, _))| (name.clone(), table.schema()))
@@ -103,26 +108,84 @@ impl<'a> Target<'a> {
         for name in self.found.keys() {
             written.entry(name.clone()).or_insert(None);
         }
-        let keys = decoder.into_keys();
+        let changes = decoder.into_changes();
         let root = written.remove(&self.table.name).flatten();
         for (name, sink) in written {
-            self.commit_one(&name, sink, None, keys.as_ref(), sequence, counts)
+            self.commit_one(&name, sink, None, &changes, sequence, counts)
                 .await?;
         }
+        let name = &self.table.name;
         let version = self
-            .commit_one(
-                &self.table.name,
-                root,
-                Some(&declared),
-                keys.as_ref(),
-                sequence,
-                counts,
-            )
+            .commit_one(name, root, Some(&declared), &changes, sequence, counts)
             .await?;
         if let Some(version) = version {
             counts.insert("version".to_owned(), version);
         }
         Ok(())
+    }
+
+    /// Shows a plan the table's rows of its keys, and has it decide.
+    pub(crate) async fn settle(&self, plan: &mut Plan, decoded: &SchemaRef) -> Result<(), Failure> {
+        if let Some((table, _)) = self.found.get(&self.table.name) {
+            let history = self.table.write == WriteMode::History;
+            let key = &self.table.key;
+            let order = self.table.order.iter().filter(|_| !history).cloned();
+            let only: Vec<String> = key.iter().cloned().chain(order).collect();
+            let only = (!history).then_some(only.as_slice());
+            let schema = read_schema(&table.schema(), decoded, only);
+            let files = plan.keys().files(table, key);
+            let mut rows = table.scan().files(files).schema(schema).stream();
+            while let Some(batch) = rows.try_next().await? {
+                self.meet(plan, &batch).map_err(|error| {
+                    let message = format!(
+                        "the rows of `{}` could not be compared: {error}",
+                        table.key()
+                    );
+                    Failure::new(FailureName::Internal, message)
+                })?;
+            }
+        }
+        plan.settle().map_err(|error| {
+            let message = format!(
+                "the versions of `{}` could not be told apart: {error}",
+                self.table.name
+            );
+            Failure::new(FailureName::Internal, message)
+        })
+    }
+
+    fn meet(&self, plan: &mut Plan, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let keys = |batch: &RecordBatch| -> Vec<ArrayRef> {
+            let columns = self.table.key.iter();
+            columns
+                .filter_map(|column| batch.column_by_name(column).cloned())
+                .collect()
+        };
+        let held = plan.keys().contains(&keys(batch))?;
+        if held.true_count() == 0 {
+            return Ok(());
+        }
+        let batch = filter_record_batch(batch, &held)?;
+        let history = self.table.write == WriteMode::History;
+        let at = if history {
+            Some(VALID_FROM)
+        } else {
+            self.table.order.as_deref()
+        };
+        let Some(at) = at.and_then(|at| batch.column_by_name(at)) else {
+            return Ok(());
+        };
+        let digests = if history {
+            root_digests(&batch)?
+        } else {
+            Vec::new()
+        };
+        let look = Look {
+            key: &keys(&batch),
+            at,
+            digests: &digests,
+        };
+        plan.meet(&look, batch.column_by_name(VALID_TO))
     }
 
     /// Commits one table; `declared` are columns that the root has even where no record did.
@@ -131,7 +194,7 @@ impl<'a> Target<'a> {
         name: &str,
         sink: Option<Sink>,
         declared: Option<&SchemaRef>,
-        keys: Option<&KeySet>,
+        changes: &Changes,
         sequence: u64,
         counts: &mut Counts,
     ) -> Result<Option<u64>, Failure> {
@@ -152,39 +215,39 @@ impl<'a> Target<'a> {
         if let Some(declared) = declared {
             schema = union(Some(&schema), declared);
         }
-        schema = self.merged(found.map(|(table, _)| table.schema()), &schema);
-        let (mut removed, mut taken_out) = (Vec::new(), 0);
-        let mut added = Vec::new();
+        schema = merged(found.map(|(table, _)| table.schema()), &schema);
         let has_rows = sink.as_ref().is_some_and(|sink| sink.rows() > 0);
-        if let (WriteMode::Upsert, Some((table, _)), Some(keys)) = (self.table.write, found, keys) {
+        let mut rewritten = Rewritten::default();
+        let widened = found.is_some_and(|(table, _)| has_other_types(&table.schema(), &schema));
+        let added = if self.table.write != WriteMode::Replace
+            && let Some((table, _)) = found
+            && (widened || !matches!(changes, Changes::None))
+        {
             let mut writer = match sink {
                 Some(sink) => sink.into_writer().await?,
                 None => self.lake.writer(&key, schema.clone()),
             };
             writer.extend(schema.clone()).await?;
-            let columns = if is_root {
-                self.table.key.clone()
-            } else {
-                link_names(&self.table.key)
-            };
-            let rewritten = keys.take_out(table, &columns, &mut writer).await?;
-            (removed, taken_out) = (rewritten.removed, rewritten.rows);
-            added = writer.finish().await?;
+            rewritten = self
+                .rewrite(table, changes, is_root, widened, &mut writer)
+                .await?;
+            writer.finish().await?
         } else {
-            if let Some(sink) = sink {
-                added = sink.into_writer().await?.finish().await?;
-            }
             if let (WriteMode::Replace, Some((table, _))) = (self.table.write, found) {
-                removed = table.files();
+                rewritten.removed = table.files();
             }
-        }
-        let changes = has_rows || taken_out > 0 || !removed.is_empty();
-        if schema.fields().is_empty() || (!is_root && !changes) {
+            match sink {
+                Some(sink) => sink.into_writer().await?.finish().await?,
+                None => Vec::new(),
+            }
+        };
+        let removed = rewritten.removed;
+        if schema.fields().is_empty() || (!is_root && !has_rows && removed.is_empty()) {
             return Ok(None);
         }
         *counts.entry("files".to_owned()).or_default() += added.len() as u64;
         let commit = Commit {
-            kind: self.kind(is_root),
+            kind: self.kind(is_root, changes),
             added,
             removed,
             schema,
@@ -197,31 +260,80 @@ impl<'a> Target<'a> {
         Ok(Some(table.version()))
     }
 
-    fn kind(&self, is_root: bool) -> WriteKind {
-        match self.table.write {
-            WriteMode::Append => WriteKind::Append,
-            WriteMode::Replace => WriteKind::Replace,
-            WriteMode::Upsert if is_root => WriteKind::Upsert,
-            WriteMode::Upsert => WriteKind::Follow,
+    /// Writes anew what the changes make of the table's rows, and all of them where a type has become another one.
+    async fn rewrite(
+        &self,
+        table: &millrace_lake::Table,
+        changes: &Changes,
+        is_root: bool,
+        everything: bool,
+        writer: &mut Writer,
+    ) -> Result<Rewritten, Error> {
+        let key = link_key(self.table);
+        let columns = if is_root {
+            key.clone()
+        } else {
+            link_names(&key)
+        };
+        match changes {
+            Changes::Replaced { keys, .. } => {
+                keys.take_out(table, &columns, writer, everything).await
+            }
+            Changes::Versions(edits) if is_root => {
+                let mut edit = |batch: &RecordBatch, _: &BooleanArray| edits.apply(batch, &columns);
+                edits
+                    .all
+                    .rewrite(table, &columns, writer, everything, &mut edit)
+                    .await
+            }
+            Changes::Versions(edits) => {
+                edits
+                    .children
+                    .take_out(table, &columns, writer, everything)
+                    .await
+            }
+            Changes::None => match KeySet::new(&[]) {
+                Ok(none) => none.take_out(table, &[], writer, everything).await,
+                Err(_) => Ok(Rewritten::default()),
+            },
         }
     }
 
-    /// The table's columns from now on: it loses none, and where its rows are replaced, types may be new.
-    fn merged(&self, found: Option<SchemaRef>, written: &SchemaRef) -> SchemaRef {
-        let Some(found) = found else {
-            return written.clone();
-        };
-        if self.table.write != WriteMode::Replace {
-            return union(Some(&found), written);
+    fn kind(&self, is_root: bool, changes: &Changes) -> WriteKind {
+        let deletes = matches!(changes, Changes::Replaced { deletes: true, .. });
+        match self.table.write {
+            WriteMode::Append => WriteKind::Append,
+            WriteMode::Replace => WriteKind::Replace,
+            // A version that is no more has a successor with the same key and beginning, or was deleted at its beginning.
+            WriteMode::History if is_root && changes.removes_versions() => WriteKind::Follow,
+            WriteMode::Upsert | WriteMode::History if is_root && !deletes => WriteKind::Upsert,
+            WriteMode::Upsert | WriteMode::History => WriteKind::Follow,
         }
-        let field = |field: &Arc<Field>| {
-            let new = written
-                .fields()
-                .iter()
-                .find(|new| new.name() == field.name());
-            new.unwrap_or(field).clone()
-        };
-        let kept: Vec<_> = found.fields().iter().map(field).collect();
-        union(Some(&Arc::new(Schema::new(kept))), written)
     }
+}
+
+/// Whether a column has become one of another type.
+fn has_other_types(found: &SchemaRef, schema: &SchemaRef) -> bool {
+    found.fields().iter().any(|field| {
+        schema
+            .field_with_name(field.name())
+            .is_ok_and(|new| new.data_type() != field.data_type())
+    })
+}
+
+/// The table's columns from now on: it loses none, and a type is the one that was written last, which is a wider one
+/// unless all rows are replaced.
+fn merged(found: Option<SchemaRef>, written: &SchemaRef) -> SchemaRef {
+    let Some(found) = found else {
+        return written.clone();
+    };
+    let field = |field: &Arc<Field>| {
+        let new = written
+            .fields()
+            .iter()
+            .find(|new| new.name() == field.name());
+        new.unwrap_or(field).clone()
+    };
+    let kept: Vec<_> = found.fields().iter().map(field).collect();
+    union(Some(&Arc::new(Schema::new(kept))), written)
 }

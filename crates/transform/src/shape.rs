@@ -3,14 +3,14 @@
 
 mod growth;
 
-use crate::column::{Column, Origin, Token};
+use crate::column::{Column, Origin, Token, type_name};
 use crate::json::{Cursor, DEPTH, Malformed};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::error::ArrowError;
 use indexmap::IndexMap;
 use millrace_model::definition::FieldPath;
-use millrace_model::definition::pipeline::{self, ColumnType};
+use millrace_model::definition::pipeline::{self, ColumnType, Contract, OnChange};
 use std::collections::HashMap;
 
 /// What becomes of a resource's records: a root table, and one for each list in them.
@@ -21,6 +21,20 @@ pub(crate) struct Shape {
     declared: IndexMap<FieldPath, pipeline::Column>,
     /// The columns of the tables that are there already, by the table's name.
     existing: HashMap<String, SchemaRef>,
+    contract: Contract,
+    /// The batch's records that the contract keeps out.
+    broken: Vec<Broken>,
+}
+
+/// A record that the contract keeps out.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    /// The root's row.
+    pub(crate) row: usize,
+    /// The field.
+    pub(crate) path: String,
+    /// What is wrong with it.
+    pub(crate) reason: String,
 }
 
 /// One table's columns, and the rows that a batch has gathered.
@@ -85,6 +99,8 @@ pub(crate) enum Refusal {
     },
     /// The definition, the table and the record cannot all be right.
     Definition(String),
+    /// The contract says no.
+    Frozen(String),
     /// An array could not be made.
     Arrow(ArrowError),
 }
@@ -107,8 +123,11 @@ impl Shape {
         root: &str,
         declared: IndexMap<FieldPath, pipeline::Column>,
         existing: HashMap<String, SchemaRef>,
+        contract: Contract,
     ) -> Self {
         Self {
+            contract,
+            broken: Vec::new(),
             tables: vec![TableShape::new(root.to_owned(), None, String::new())],
             nodes: vec![Node::new(0, String::new(), String::new(), false)],
             declared,
@@ -156,9 +175,15 @@ impl Shape {
 
     /// Forgets the rows of the batch.
     pub(crate) fn clear(&mut self) {
+        self.broken.clear();
         for table in &mut self.tables {
             table.finish();
         }
+    }
+
+    /// The batch's records that the contract keeps out.
+    pub(crate) fn take_broken(&mut self) -> Vec<Broken> {
+        std::mem::take(&mut self.broken)
     }
 
     /// The rows of the batch, table by table; none are left.
@@ -274,7 +299,10 @@ impl Shape {
     ) -> Result<(), Refusal> {
         let (table, item) = match self.nodes[node].list {
             Some(list) => list,
-            None => self.add_list(node)?,
+            None => match self.add_list(node)? {
+                Some(list) => list,
+                None => return Ok(cursor.skip().map(drop)?),
+            },
         };
         cursor.expect(b'[')?;
         if cursor.peek()? == b']' {
@@ -299,16 +327,43 @@ impl Shape {
     fn set(&mut self, node: usize, row: usize, token: Token<'_>) -> Result<(), Refusal> {
         let column = match self.nodes[node].scalar {
             Some(column) => column,
-            None => self.add_scalar(node, token)?,
+            None => match self.add_scalar(node, token)? {
+                Some(column) => column,
+                None => return Ok(()),
+            },
         };
         let table = &mut self.tables[self.nodes[node].table];
-        let column = &mut table.columns[column];
-        column.set(row, token).map_err(|_| Refusal::Unfit {
-            path: column.path.clone(),
-            column: format!("{}.{}", table.name, column.name),
-            kind: column.kind,
-            origin: column.origin,
-        })
+        if table.columns[column].set(row, token).is_ok() {
+            return Ok(());
+        }
+        self.unfit(self.nodes[node].table, column)
+    }
+
+    /// A value that its column's type does not hold: null, or worse, by the contract.
+    fn unfit(&mut self, table: usize, column: usize) -> Result<(), Refusal> {
+        let name = &self.tables[table].name;
+        let column = &self.tables[table].columns[column];
+        let (path, kind) = (column.path.clone(), column.kind);
+        match self.contract.types {
+            OnChange::DiscardColumn => Ok(()),
+            OnChange::DiscardRow => {
+                let reason = format!("its value is no {}", type_name(kind));
+                self.keep_out(path, reason);
+                Ok(())
+            }
+            OnChange::Evolve | OnChange::Freeze => Err(Refusal::Unfit {
+                path,
+                column: format!("{name}.{}", column.name),
+                kind,
+                origin: column.origin,
+            }),
+        }
+    }
+
+    /// Keeps the record out that is being decoded.
+    fn keep_out(&mut self, path: String, reason: String) {
+        let row = self.tables[0].rows;
+        self.broken.push(Broken { row, path, reason });
     }
 
     #[inline]

@@ -145,8 +145,18 @@ pub struct Table {
     pub from: String,
     /// What becomes of the rows that it holds already.
     pub write: WriteMode,
-    /// The *columns* (after renaming) that together name a row; not empty for `upsert`.
+    /// The *columns* (after renaming) that together name a row; not empty for `upsert` and `history`.
     pub key: Vec<String>,
+    /// The column that tells which of several rows with one key is the last one, whatever the order in which they arrive;
+    /// none where the order of arrival tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// How a record says that its row is gone; none where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<Delete>,
+    /// What may come that the table does not know.
+    #[serde(default, skip_serializing_if = "Contract::is_default")]
+    pub contract: Contract,
     /// Names and types of fields where the inferred ones will not do, by path.
     pub columns: IndexMap<FieldPath, Column>,
     /// What its rows are held to.
@@ -163,6 +173,64 @@ pub enum WriteMode {
     Append,
     /// The run's rows take the place of those with the same key; of several with one key the last one stays.
     Upsert,
+    /// Each version of a row stays, with `valid_from`, `valid_to` and `current`: a slowly changing dimension of type 2.
+    History,
+}
+
+impl WriteMode {
+    /// Whether rows are told apart by their key.
+    pub fn needs_key(self) -> bool {
+        matches!(self, Self::Upsert | Self::History)
+    }
+}
+
+/// How a record says that the row of its key is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delete {
+    /// A column has a value that is neither `false`, 0, nor empty: `deleted: true`, `deleted_at: 2026-01-01T00:00:00Z`.
+    Flag(String),
+    /// Nothing but the key has a value.
+    Tombstone,
+}
+
+/// What may come that a table does not know, once it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contract {
+    /// Columns.
+    #[serde(default)]
+    pub columns: OnChange,
+    /// Values that their column's type does not hold.
+    #[serde(default)]
+    pub types: OnChange,
+    /// Child tables.
+    #[serde(default)]
+    pub tables: OnChange,
+}
+
+impl Contract {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the form that serde wants"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of something that a table does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// The table takes it in; the step fails where it cannot.
+    #[default]
+    Evolve,
+    /// The step fails and nothing is written.
+    Freeze,
+    /// The value is left out, the rest of its row is written.
+    DiscardColumn,
+    /// The row is kept out of the table, with its reason, under `quarantine/`.
+    DiscardRow,
 }
 
 /// A field's name and type in the table.

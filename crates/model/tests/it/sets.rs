@@ -96,7 +96,7 @@ fn what_a_broken_pipeline_would_publish_is_not_missed_as_well() {
     assert_eq!(
         parse(&files).1,
         [
-            "pipelines/orders.yaml:5: tables[0].write: `replace`, `append` or `upsert` is expected; did you mean `upsert`?"
+            "pipelines/orders.yaml:5: tables[0].write: `replace`, `append`, `upsert` or `history` is expected; did you mean `upsert`?"
         ]
     );
 }

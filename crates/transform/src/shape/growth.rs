@@ -1,10 +1,10 @@
 //! How a shape grows: the fields, lists and columns that it has not met before, and their names.
 
 use super::{Node, Refusal, Shape, TableShape};
-use crate::column::{Column, Origin, Token, data_type, inferred, kind_of, type_name};
+use crate::column::{Column, Origin, Token, data_type, inferred, kind_of, type_name, widens};
 use arrow::datatypes::Field;
 use millrace_model::definition::FieldPath;
-use millrace_model::definition::pipeline::ColumnType;
+use millrace_model::definition::pipeline::{ColumnType, OnChange};
 
 /// The column of a list's elements that are no objects.
 const VALUE: &str = "value";
@@ -49,7 +49,8 @@ impl Shape {
         field
     }
 
-    pub(super) fn add_list(&mut self, node: usize) -> Result<(usize, usize), Refusal> {
+    /// The table of a list and the node of its elements; none where the contract leaves it out.
+    pub(super) fn add_list(&mut self, node: usize) -> Result<Option<(usize, usize)>, Refusal> {
         let of = &self.nodes[node];
         let (path, parent) = (of.path.clone(), of.table);
         // A list within a list has no name of its own.
@@ -64,6 +65,11 @@ impl Shape {
                 "two lists become the table `{name}`; declare one of them under `columns` as `json`, the one at `{path}` say"
             )));
         }
+        if !self.existing.contains_key(&name)
+            && !self.admits(self.contract.tables, "child table", &name, &path)?
+        {
+            return Ok(None);
+        }
         let table = self.tables.len();
         self.tables
             .push(TableShape::new(name, Some(parent), path.clone()));
@@ -71,10 +77,44 @@ impl Shape {
         let text = self.is_text(&joined(&path, VALUE));
         self.nodes.push(Node::new(table, path, String::new(), text));
         self.nodes[node].list = Some((table, item));
-        Ok((table, item))
+        Ok(Some((table, item)))
     }
 
-    pub(super) fn add_scalar(&mut self, node: usize, token: Token<'_>) -> Result<usize, Refusal> {
+    /// Whether the contract lets something in that the table does not know: all, until the table is there.
+    fn admits(
+        &mut self,
+        rule: OnChange,
+        what: &str,
+        name: &str,
+        path: &str,
+    ) -> Result<bool, Refusal> {
+        let root = &self.tables[0].name;
+        if !self.existing.contains_key(root) {
+            return Ok(true);
+        }
+        match rule {
+            OnChange::Evolve => Ok(true),
+            OnChange::DiscardColumn => Ok(false),
+            OnChange::DiscardRow => {
+                self.keep_out(
+                    path.to_owned(),
+                    format!("it would become the {what} `{name}`, which the table does not have"),
+                );
+                Ok(false)
+            }
+            OnChange::Freeze => Err(Refusal::Frozen(format!(
+                "the field `{path}` would become the {what} `{name}`, which the contract of `{root}` does not allow: declare \
+                 it under `columns`, or let the contract say `evolve`"
+            ))),
+        }
+    }
+
+    /// The column of a field's values; none where the contract leaves it out.
+    pub(super) fn add_scalar(
+        &mut self,
+        node: usize,
+        token: Token<'_>,
+    ) -> Result<Option<usize>, Refusal> {
         let of = &self.nodes[node];
         let (path, local) = if of.local.is_empty() {
             (joined(&of.path, VALUE), VALUE.to_owned())
@@ -86,9 +126,20 @@ impl Shape {
             .get(&FieldPath(path.clone()))
             .and_then(|column| column.kind);
         let name = self.column_name(&path, &local);
-        let column = self.add_column(of.table, name, path, declared, inferred(token))?;
+        let table = of.table;
+        let known = self
+            .existing
+            .get(&self.tables[table].name)
+            .is_none_or(|schema| schema.field_with_name(&name).is_ok());
+        if declared.is_none()
+            && !known
+            && !self.admits(self.contract.columns, "column", &name, &path)?
+        {
+            return Ok(None);
+        }
+        let column = self.add_column(table, name, path, declared, inferred(token))?;
         self.nodes[node].scalar = Some(column);
-        Ok(column)
+        Ok(Some(column))
     }
 
     fn add_column(
@@ -113,7 +164,10 @@ impl Shape {
             .and_then(|schema| schema.field_with_name(&name).ok())
             .map(Field::data_type);
         let (kind, origin) = match (declared, existing) {
-            (Some(kind), Some(existing)) if data_type(kind) != *existing => {
+            (Some(kind), Some(existing))
+                if data_type(kind) != *existing
+                    && !(self.contract.types == OnChange::Evolve && widens(existing, kind)) =>
+            {
                 let existing = kind_of(existing).map_or_else(|| existing.to_string(), type_name);
                 return Err(Refusal::Definition(format!(
                     "the column `{name}` of `{}` is `{}` in the definition and `{existing}` in the table; give it another \
@@ -136,9 +190,9 @@ impl Shape {
             (None, None) => (inferred, Origin::Inferred),
         };
         let column = table.columns.len();
-        table
-            .columns
-            .push(Column::new(name.clone(), path, kind, origin)?);
+        let mut made = Column::new(name.clone(), path, kind, origin)?;
+        made.may_widen = self.contract.types == OnChange::Evolve;
+        table.columns.push(made);
         table.by_name.insert(name, column);
         Ok(column)
     }

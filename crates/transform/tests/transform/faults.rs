@@ -194,7 +194,12 @@ impl ObjectStore for Mortal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_dies_anywhere_is_done_by_the_next_one() {
-    for write in [WriteMode::Append, WriteMode::Upsert, WriteMode::Replace] {
+    for write in [
+        WriteMode::Append,
+        WriteMode::Upsert,
+        WriteMode::Replace,
+        WriteMode::History,
+    ] {
         let mut deaths = 0;
         for writes in 0.. {
             let mut shop = Harness::new(write, &["id"]);

@@ -6,7 +6,8 @@ use futures::TryStreamExt;
 use indexmap::IndexMap;
 use millrace_lake::Lake;
 use millrace_model::definition::pipeline::{
-    Column, ColumnType, Concurrency, Expectation, Paginate, Pipeline, Resource, Table, WriteMode,
+    Column, ColumnType, Concurrency, Contract, Expectation, Paginate, Pipeline, Resource, Table,
+    WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::ledger::RunId;
@@ -45,6 +46,9 @@ impl Harness {
             from: RESOURCE.to_owned(),
             write,
             key: key.iter().map(ToString::to_string).collect(),
+            order: None,
+            delete: None,
+            contract: Contract::default(),
             columns: IndexMap::new(),
             expect: Vec::new(),
         };
@@ -103,7 +107,7 @@ impl Harness {
                     url: "https://shop.test/orders".to_owned(),
                     status: 200,
                     content_type: Some("application/json".to_owned()),
-                    requested_at: "2026-01-01T00:00:00Z".to_owned(),
+                    requested_at: format!("2026-01-01T00:{:02}:00Z", self.runs),
                     offset: bytes.len() as u64,
                     length: frame.len() as u64,
                     body_length: body.len() as u64,

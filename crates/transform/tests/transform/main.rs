@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's way to fail")]
 
+mod contract;
 mod expectations;
 mod faults;
 mod harness;

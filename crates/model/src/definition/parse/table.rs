@@ -3,12 +3,12 @@
 use super::value;
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Column, ColumnType, Expectation, Resource, Rule, Table, WriteMode,
+    Column, ColumnType, Contract, Delete, Expectation, Resource, Rule, Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::form::TextOr;
 use crate::definition::wire::pipeline::{
-    ColumnForm, ExpectationForm, IsForm, TYPE_NAMES, TableForm, TypeName,
+    ColumnForm, DeleteForm, ExpectationForm, IsForm, TYPE_NAMES, TableForm, TypeName,
 };
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
@@ -39,9 +39,47 @@ pub(super) fn validate(
             .collect(),
         (None, None) => Vec::new(),
     };
-    review.require(form.write != WriteMode::Upsert || !key.is_empty() || source.is_none(), &at.field("write"), || {
-        "`upsert` needs to know which columns name a row: write `key: [id]` here or in the resource".to_owned()
+    let write = form.write;
+    let mode = if write == WriteMode::History {
+        "history"
+    } else {
+        "upsert"
+    };
+    review.require(!write.needs_key() || !key.is_empty() || source.is_none(), &at.field("write"), || {
+        format!("`{mode}` needs to know which columns name a row: write `key: [id]` here or in the resource")
     });
+    if let Some(order) = &form.order {
+        review.accept(&at.field("order"), value::identifier(order));
+        review.require(write.needs_key(), &at.field("order"), || {
+            "which of several rows is the last one matters to `upsert` and `history` alone"
+                .to_owned()
+        });
+    }
+    let delete = form.delete.map(|delete| match delete {
+        DeleteForm::Flag(column) => {
+            review.accept(
+                &at.field("delete").field("flag"),
+                value::identifier(&column),
+            );
+            Delete::Flag(column)
+        }
+        DeleteForm::Tombstone => Delete::Tombstone,
+    });
+    review.require(
+        delete.is_none() || write.needs_key(),
+        &at.field("delete"),
+        || "rows are deleted by their key, with `upsert` or `history`".to_owned(),
+    );
+    for name in ["valid_from", "valid_to", "current"] {
+        let taken = columns.iter().any(|(path, column)| {
+            column.name.clone().unwrap_or_else(|| path.column_name()) == name
+        });
+        review.require(
+            write != WriteMode::History || !taken,
+            &at.field("columns"),
+            || format!("`history` has a column `{name}` of its own; give the field another `name`"),
+        );
+    }
 
     let expect = form
         .expect
@@ -52,8 +90,15 @@ pub(super) fn validate(
     Table {
         name: form.name,
         from: form.from,
-        write: form.write,
+        write,
         key,
+        order: form.order,
+        delete,
+        contract: Contract {
+            columns: form.contract.columns,
+            types: form.contract.types,
+            tables: form.contract.tables,
+        },
         columns,
         expect,
     }

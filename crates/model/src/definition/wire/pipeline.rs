@@ -2,7 +2,7 @@
 
 use super::form::{AsWritten, DurationText, TextOr};
 use super::paginate::PaginateForm;
-use crate::definition::pipeline::{Concurrency, Otherwise, TimestampForm, WriteMode};
+use crate::definition::pipeline::{Concurrency, OnChange, Otherwise, TimestampForm, WriteMode};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -150,6 +150,15 @@ pub(crate) struct TableForm {
     pub(crate) write: WriteMode,
     /// The columns that together name a row; the resource's key unless said otherwise.
     pub(crate) key: Option<Vec<String>>,
+    /// The column that tells which of several rows with one key is the last one; the order of arrival unless said otherwise.
+    #[schemars(example = &"updated_at")]
+    pub(crate) order: Option<String>,
+    /// How a record says that the row of its key is gone: `{ flag: deleted }`, or `tombstone` where nothing but the key has
+    /// a value.
+    pub(crate) delete: Option<DeleteForm>,
+    /// What may come that the table does not know, once it is there.
+    #[serde(default)]
+    pub(crate) contract: ContractForm,
     /// Names and types of fields where the inferred ones will not do, by path. A type's name alone is enough:
     /// `properties.felt: int`.
     #[serde(default)]
@@ -157,6 +166,32 @@ pub(crate) struct TableForm {
     /// What its rows are held to.
     #[serde(default)]
     pub(crate) expect: Vec<ExpectationForm>,
+}
+
+/// How a record says that the row of its key is gone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeleteForm {
+    /// The column whose value says so: anything but `false`, 0 and an empty text.
+    Flag(String),
+    /// Nothing but the key has a value.
+    Tombstone,
+}
+
+/// What may come that a table does not know: `evolve`, `freeze`, `discard_column` or `discard_row`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContractForm {
+    /// Columns; `evolve` unless said otherwise.
+    #[serde(default)]
+    pub(crate) columns: OnChange,
+    /// Values that their column's type does not hold; `evolve` unless said otherwise: a wider type is taken where there is
+    /// one.
+    #[serde(default)]
+    pub(crate) types: OnChange,
+    /// Child tables; `evolve` unless said otherwise.
+    #[serde(default)]
+    pub(crate) tables: OnChange,
 }
 
 /// The name of a column's type.

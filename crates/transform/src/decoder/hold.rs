@@ -1,0 +1,210 @@
+//! Records held to their keys, their types and what is expected of them; and what is told of those that fail.
+
+use super::{Decoder, Loaded, Pending, arrow, key_set};
+use crate::column::{Origin, type_name};
+use crate::expect::Breach;
+use crate::shape::{Broken, Refusal};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter;
+use millrace_model::definition::pipeline::Otherwise;
+use millrace_model::{Failure, FailureName};
+
+impl Decoder {
+    /// Holds rows to what is expected of them: says which are kept out, and what is kept of those.
+    pub(super) fn hold(
+        &mut self,
+        root: &RecordBatch,
+        rows: &BooleanArray,
+        broken: &[Broken],
+        pending: &[Pending],
+    ) -> Result<(BooleanArray, Vec<u8>), Failure> {
+        let mut breaches: Vec<Breach> = broken
+            .iter()
+            .filter(|broken| rows.value(broken.row))
+            .map(|broken| Breach {
+                row: broken.row,
+                column: broken.path.clone(),
+                reason: broken.reason.clone(),
+                otherwise: Otherwise::Quarantine,
+            })
+            .collect();
+        breaches.extend(self.expectations.check(root, rows)?);
+        let mut quarantined = Vec::new();
+        let kept_out = if breaches.is_empty() {
+            vec![false; rows.len()]
+        } else {
+            self.sort_out(&breaches, pending, &mut quarantined)?
+        };
+        Ok((BooleanArray::from(kept_out), quarantined))
+    }
+
+    /// Remembers the keys of rows that were kept out: what the table has of them stays.
+    pub(super) fn keep_what_is_there(
+        &mut self,
+        key: &[ArrayRef],
+        kept_out: &BooleanArray,
+    ) -> Result<(), Failure> {
+        if kept_out.true_count() == 0 {
+            return Ok(());
+        }
+        let columns = key
+            .iter()
+            .map(|column| filter(column, kept_out))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| arrow(&error))?;
+        let set = match &mut self.kept_out {
+            Some(set) => set,
+            None => self
+                .kept_out
+                .insert(key_set(&columns).map_err(|error| arrow(&error))?),
+        };
+        set.insert(&columns).map_err(|error| arrow(&error))?;
+        Ok(())
+    }
+
+    /// Fails, counts, or keeps out: says which rows are kept out.
+    pub(super) fn sort_out(
+        &mut self,
+        breaches: &[Breach],
+        pending: &[Pending],
+        quarantined: &mut Vec<u8>,
+    ) -> Result<Vec<bool>, Failure> {
+        let rows = pending.iter().map(|part| part.records.len()).sum();
+        let (mut kept_out, mut warned) = (vec![false; rows], vec![false; rows]);
+        for breach in breaches {
+            let (page, number) = self.locate(breach.row, pending);
+            match breach.otherwise {
+                Otherwise::Fail => {
+                    return Err(Failure::new(
+                        FailureName::BadData,
+                        format!(
+                            "`{}.{}` of {} breaks what is expected of it: {}. Nothing was written; correct the source or \
+                             the expectation, or let it say `otherwise: quarantine`",
+                            self.table.name,
+                            breach.column,
+                            page.page.record(number),
+                            breach.reason
+                        ),
+                    ));
+                }
+                Otherwise::Quarantine if !kept_out[breach.row] => {
+                    kept_out[breach.row] = true;
+                    let reason = serde_json::json!(breach.reason);
+                    let column = serde_json::json!(breach.column);
+                    let record = one_line(&page.body[page.spans[number].clone()]);
+                    let line = format!(
+                        "{{\"reason\":{reason},\"column\":{column},\"record\":{record}}}\n"
+                    );
+                    quarantined.extend_from_slice(line.as_bytes());
+                }
+                Otherwise::Quarantine => {}
+                Otherwise::Warn => warned[breach.row] = true,
+            }
+        }
+        let count = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
+        self.count("rows_quarantined", count(&kept_out));
+        self.count("rows_warned", count(&warned));
+        Ok(kept_out)
+    }
+
+    /// The key's columns, each of them with a value in every row.
+    pub(super) fn key(
+        &self,
+        root: &RecordBatch,
+        broken: &[Broken],
+        pending: &[Pending],
+    ) -> Result<Vec<ArrayRef>, Failure> {
+        let whole = |row: &usize| !broken.iter().any(|broken| broken.row == *row);
+        self.table
+            .key
+            .iter()
+            .map(|name| {
+                let column = root.column_by_name(name);
+                let missing = match column {
+                    None => Some(0),
+                    Some(column) if column.null_count() == 0 => None,
+                    Some(column) => {
+                        (0..column.len()).find(|row| column.is_null(*row) && whole(row))
+                    }
+                };
+                match (missing, column) {
+                    (None, Some(column)) => Ok(column.clone()),
+                    (row, _) => {
+                        let (page, number) = self.locate(row.unwrap_or(0), pending);
+                        Err(Failure::new(
+                            FailureName::BadData,
+                            format!(
+                                "{} has no `{name}`, which is in the key of `{}`; name another key, or another write mode \
+                                 than `upsert`",
+                                page.page.record(number),
+                                self.table.name
+                            ),
+                        ))
+                    }
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn locate<'p>(&self, row: usize, pending: &'p [Pending]) -> (&'p Loaded, usize) {
+        let mut before = 0;
+        let mut last = &pending[0];
+        for part in pending {
+            last = part;
+            if row < before + part.records.len() {
+                break;
+            }
+            before += part.records.len();
+        }
+        let step = (row - before).min(last.records.len().saturating_sub(1));
+        (&last.page, last.at(step, Self::backwards(&self.table)))
+    }
+
+    pub(super) fn failure(&self, refusal: &Refusal, record: &str) -> Failure {
+        match refusal {
+            Refusal::Malformed(malformed) => Failure::new(
+                FailureName::BadData,
+                format!("{record} cannot be read: {}", malformed.what),
+            ),
+            Refusal::Unfit {
+                path,
+                column,
+                kind,
+                origin,
+            } => {
+                let kind = type_name(*kind);
+                let advice = match origin {
+                    Origin::Declared => format!("declare another type for `{path}`, or `string`"),
+                    Origin::Existing | Origin::Inferred => format!(
+                        "the type was inferred from earlier records: declare a wider one for `{path}` under `columns`, with \
+                         a new `name`, or remove the table to have it made anew"
+                    ),
+                };
+                Failure::new(
+                    FailureName::BadData,
+                    format!(
+                        "a value of {record} does not fit the column `{column}` ({kind}); {advice}"
+                    ),
+                )
+            }
+            Refusal::Frozen(message) => {
+                Failure::new(FailureName::BadData, format!("{record}: {message}"))
+            }
+            Refusal::Definition(message) => {
+                Failure::new(FailureName::BadDefinition, message.clone())
+            }
+            Refusal::Arrow(error) => Failure::new(
+                FailureName::Internal,
+                format!(
+                    "rows of `{}` could not be put together: {error}",
+                    self.table.name
+                ),
+            ),
+        }
+    }
+}
+
+/// JSON text on one line: line breaks can only stand between its tokens, where they mean nothing.
+fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
