@@ -48,6 +48,8 @@ pub(crate) struct Plan {
 struct Key {
     records: Vec<Record>,
     last: Option<Last>,
+    /// When the last one of the table's versions ended that did.
+    ended: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -185,10 +187,12 @@ impl Plan {
                 continue;
             };
             let from = moment(look.at, row).unwrap_or_default();
+            let ended = to.and_then(|to| moment(to, row));
+            known.ended = known.ended.max(ended);
             if known.last.as_ref().is_none_or(|last| last.from < from) {
                 known.last = Some(Last {
                     from,
-                    to: to.and_then(|to| moment(to, row)),
+                    to: ended,
                     digest: look.digests.get(row).copied().unwrap_or_default(),
                     key: version,
                 });
@@ -204,8 +208,12 @@ impl Plan {
         }
         let moments = RowConverter::new(vec![SortField::new(moment_type())])?;
         for (bytes, key) in &mut self.known {
-            let Key { records, last } = key;
-            let mut chain = Chain::new(last.as_ref());
+            let Key {
+                records,
+                last,
+                ended,
+            } = key;
+            let mut chain = Chain::new(last.as_ref(), *ended);
             // Of a run's records the order in which they came does not matter, but among those of one moment.
             records.sort_by(|one, other| (one.run, &one.at).cmp(&(other.run, &other.at)));
             for index in 0..records.len() {
@@ -351,12 +359,15 @@ struct Chain {
     current: Option<(i64, u128, Option<usize>)>,
     /// Before that moment all is settled.
     settled: Option<i64>,
+    /// When the last version ended that did.
+    ended: Option<i64>,
     change: Option<Change>,
 }
 
 impl Chain {
-    fn new(last: Option<&Last>) -> Self {
+    fn new(last: Option<&Last>, ended: Option<i64>) -> Self {
         Self {
+            ended,
             current: last
                 .filter(|last| last.to.is_none())
                 .map(|last| (last.from, last.digest, None)),
@@ -376,14 +387,21 @@ impl Chain {
             return;
         }
         if let Some((from, _, number)) = self.current.take() {
+            // A version that ended as it began has never been.
+            let never = from == at;
             match number {
-                Some(number) if from == at => records[number].fate = None,
-                Some(number) => records[number].fate = Some(Fate { from, to: Some(at) }),
-                None if from == at => self.change = Some(Change::Removed),
+                Some(number) => {
+                    let ended = Fate { from, to: Some(at) };
+                    records[number].fate = (!never).then_some(ended);
+                }
+                None if never => self.change = Some(Change::Removed),
                 None => self.change = Some(Change::Closed(at)),
             }
+            if !never {
+                self.ended = Some(at);
+            }
         }
-        self.settled = Some(at);
+        self.settled = if deletes { self.ended } else { Some(at) };
         if !deletes {
             self.current = Some((at, digest, Some(index)));
         }

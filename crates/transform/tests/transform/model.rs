@@ -336,7 +336,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn tables_equal_their_models(mode in 0..MODES.len(), runs in runs(), steps in prop::collection::vec(any::<bool>(), 5)) {
