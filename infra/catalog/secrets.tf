@@ -6,7 +6,12 @@ locals {
   secrets = {
     # The credentials of the systems that data is pulled from.
     ingest = toset(flatten([
-      for connection in local.connections : regexall(local.secret_reference, jsonencode(try(connection.auth, null)))
+      [for connection in local.connections : regexall(local.secret_reference, jsonencode(try(connection.auth, null)))],
+      # The keys by which personal data is hashed.
+      [
+        for resource in flatten([for pipeline in local.pipelines : try(pipeline.resources, [])]) :
+        regexall(local.secret_reference, jsonencode(try(resource.personal_data.key, null)))
+      ],
     ]))
     # The keys of those who may read the endpoints.
     serve = toset(flatten([

@@ -51,7 +51,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "millrace/operators", "millrace/store/owner", "millrace/store/reader", "sales/crm", "sales/shop", "sales/shop_app"]
+    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "millrace/operators", "millrace/store/owner", "millrace/store/reader", "sales/crm", "sales/people", "sales/shop", "sales/shop_app"]
     error_message = "Every secret that a definition or Millrace names has its container."
   }
 
@@ -116,7 +116,7 @@ run "least_privilege" {
         if statement.Sid == "ReadSecrets"
       ])
       } == {
-      ingest    = ["sales/crm-??????", "sales/shop-??????", "sales/shop_app-??????"]
+      ingest    = ["sales/crm-??????", "sales/people-??????", "sales/shop-??????", "sales/shop_app-??????"]
       publish   = ["millrace/store/owner-??????"]
       serve     = ["millrace/consumers-??????", "millrace/store/reader-??????"]
       transform = []
@@ -261,7 +261,7 @@ run "settings" {
   }
 
   assert {
-    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "sales/shop", "sales/shop_app", "staging/store/owner", "staging/store/reader"]
+    condition     = keys(aws_secretsmanager_secret.this) == ["millrace/consumers", "sales/people", "sales/shop", "sales/shop_app", "staging/store/owner", "staging/store/reader"]
     error_message = "Secrets that exist already are left alone."
   }
 

@@ -4,6 +4,7 @@ use crate::auth::Credential;
 use crate::cursor::CursorKind;
 use crate::limits::Limits;
 use crate::paginate::{self, Answer, Choice, Hints};
+use crate::redact::{Redaction, Redactor};
 use crate::request::Requests;
 use crate::retry::{Class, classify};
 use crate::scan::{Found, ScanError};
@@ -45,6 +46,7 @@ pub(crate) struct Source<'a> {
     targets: Targets,
     limits: Limits,
     throttle: Arc<Throttle>,
+    redaction: Option<&'a Redaction>,
     timeouts: Timeouts,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Source<'a> {
         paginate: Paginate,
         limits: Limits,
         throttle: Arc<Throttle>,
+        redaction: Option<&'a Redaction>,
     ) -> Result<Self, Failure> {
         Ok(Self {
             targets: targets(resource, &paginate),
@@ -121,6 +124,7 @@ impl<'a> Source<'a> {
             client: client(connection)?,
             limits,
             throttle,
+            redaction,
             timeouts: connection.timeouts,
         })
     }
@@ -199,11 +203,20 @@ impl<'a> Source<'a> {
             .begin(&self.targets, self.limits.body_bytes)
             .await
             .map_err(|error| internal(wanted, &error))?;
+        let mut redactor = self.redaction.map(Redaction::begin);
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => {
-                    if let Err(untaken) = body.write(piece).await {
+                    let piece = match &mut redactor {
+                        Some(redactor) => redactor.write(&piece).map_err(Untaken::from),
+                        None => Ok(piece),
+                    };
+                    let taken = match piece {
+                        Ok(piece) => body.write(piece).await,
+                        Err(untaken) => Err(untaken),
+                    };
+                    if let Err(untaken) = taken {
                         return self.untaken(wanted, &about, &untaken);
                     }
                 }
@@ -218,7 +231,13 @@ impl<'a> Source<'a> {
                 }
             }
         }
-        let ended = match body.end().await {
+        let rest = redactor.as_mut().map(Redactor::end).unwrap_or_default();
+        let rest = body.write(rest).await;
+        let ended = match rest {
+            Ok(()) => body.end().await,
+            Err(untaken) => Err(untaken),
+        };
+        let ended = match ended {
             Ok(ended) => ended,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
@@ -306,7 +325,7 @@ impl<'a> Source<'a> {
                     asked: None,
                 })
             }
-            Untaken::Scan(_) | Untaken::TooLarge(_) => {
+            Untaken::Scan(_) | Untaken::TooLarge(_) | Untaken::Unredacted(_) => {
                 let kind = about.content_type.as_deref().unwrap_or("no content type");
                 let problem = self.credential.scrub(&format!("({kind}) {untaken}"));
                 Ok(Outcome::Refused(Refusal {
@@ -361,6 +380,15 @@ impl<'a> Source<'a> {
             }
             _ => String::new(),
         };
+        if self.redaction.is_some() {
+            // An answer that is no list of records may hold personal data anywhere, and what is told is kept.
+            let excerpt = "(what it says is not told: the resource has personal data)".to_owned();
+            return Refusal {
+                status,
+                problem,
+                excerpt,
+            };
+        }
         let mut start = Vec::new();
         let mut pieces = response.bytes_stream();
         // What can be read of the body will do: the status already says that the request failed.

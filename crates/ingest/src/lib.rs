@@ -12,6 +12,7 @@ mod fetch;
 mod limits;
 mod paginate;
 mod pull;
+mod redact;
 mod request;
 mod retry;
 mod scan;
@@ -34,6 +35,7 @@ use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
 use millrace_store::{definitions, json};
 use pull::{Ending, Job, Pull};
+use redact::Redaction;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use throttle::{Terms, Throttle};
@@ -104,7 +106,14 @@ impl Ingest {
             return Ok(StepOutput::new(input, Next::Done, Counts::new()));
         }
         let auth = self.authenticator(connection)?;
+        let redaction = match &resource.personal_data {
+            Some(personal) => {
+                Some(Redaction::of(personal, &resource.records, &*self.secrets).await?)
+            }
+            None => None,
+        };
         let job = Job {
+            redaction: redaction.as_ref(),
             objects,
             auth: &auth,
             observer,

@@ -6,6 +6,7 @@ use crate::cursor::starting_value;
 use crate::fetch::{Outcome, Refusal, Source, Wanted};
 use crate::limits::Limits;
 use crate::paginate::{self, Choice};
+use crate::redact::Redaction;
 use crate::request::Requests;
 use crate::retry::Retries;
 use crate::scan::Found;
@@ -30,6 +31,8 @@ use tracing::{debug, info, warn};
 pub(crate) struct Job<'a> {
     pub(crate) objects: &'a dyn Objects,
     pub(crate) auth: &'a Authenticator,
+    /// What becomes of personal data; none where the resource has none.
+    pub(crate) redaction: Option<&'a Redaction>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) input: &'a StepInput,
     pub(crate) connection: &'a Connection,
@@ -108,6 +111,7 @@ impl<'a> Pull<'a> {
                 paginate.unwrap_or_else(|| resource.paginate.clone()),
                 job.limits,
                 throttle.clone(),
+                job.redaction,
             )?,
             throttle,
             segment: Segment::new()?,

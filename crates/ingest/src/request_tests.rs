@@ -47,6 +47,7 @@ fn resource() -> Resource {
             lookback: Duration::ZERO,
             send: TimestampForm::EpochS,
         }),
+        personal_data: None,
         key: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod packer;
 
+use crate::redact::Unredacted;
 use crate::scan::{Found, ScanError, Scanner};
 use crate::targets::Targets;
 use bytes::Bytes;
@@ -46,6 +47,9 @@ pub(crate) enum Untaken {
     /// It is larger than allowed.
     #[error("is larger than {} MiB, the most that is taken of one page; ask for smaller pages", .0 / 1024 / 1024)]
     TooLarge(u64),
+    /// Personal data could not be found in it.
+    #[error(transparent)]
+    Unredacted(#[from] Unredacted),
     /// It could not be packed.
     #[error("could not be packed: {0}")]
     Packing(#[from] std::io::Error),

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod endpoint;
 pub mod paginate;
 pub mod parse;
+pub mod personal_data;
 pub mod pipeline;
 pub mod problem;
 pub mod set;

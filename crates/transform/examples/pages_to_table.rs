@@ -154,6 +154,7 @@ fn pinned(write: WriteMode) -> Pinned {
         paginate: Paginate::None,
         records: FieldPath(String::new()),
         incremental: None,
+        personal_data: None,
         key: Vec::new(),
     };
     let table = Table {

@@ -83,7 +83,7 @@ run "plain" {
   }
 
   assert {
-    condition     = output.secrets.ingest == toset(["sales/crm", "sales/shop", "sales/shop_app"]) && output.secrets.serve == toset(["millrace/consumers"])
+    condition     = output.secrets.ingest == toset(["sales/crm", "sales/people", "sales/shop", "sales/shop_app"]) && output.secrets.serve == toset(["millrace/consumers"])
     error_message = "Secrets are named without their field, by who reads them; comments name none."
   }
 

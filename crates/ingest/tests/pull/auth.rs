@@ -4,4 +4,4 @@ mod kinds;
 mod race;
 mod refresh;
 mod renewal;
-mod server;
+pub mod server;

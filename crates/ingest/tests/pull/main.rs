@@ -10,6 +10,7 @@ mod endless;
 mod incremental;
 mod pages;
 mod paging;
+mod personal;
 mod resume;
 mod speed;
 mod support;

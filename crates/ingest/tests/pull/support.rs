@@ -193,6 +193,7 @@ impl World {
                 paginate: Paginate::None,
                 records: FieldPath(records.into()),
                 incremental: None,
+                personal_data: None,
                 key: vec![FieldPath("id".into())],
             },
             secrets: Arc::new(OneSecret::new("none")),

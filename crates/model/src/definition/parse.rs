@@ -6,6 +6,7 @@ mod connection;
 mod endpoint;
 mod paginate;
 mod param;
+mod personal_data;
 mod pipeline;
 mod politeness;
 mod schedule;

@@ -1,6 +1,7 @@
 //! A pipeline: what is pulled, what it becomes, where it goes.
 
 pub use super::paginate::{End, Paginate, Token};
+use super::personal_data::PersonalData;
 use super::{FieldPath, millis};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -91,6 +92,9 @@ pub struct Resource {
     pub records: FieldPath,
     /// How only what changed is asked for; none where every run pulls all.
     pub incremental: Option<Incremental>,
+    /// Fields that are about people; none where there are none.
+    #[serde(default)]
+    pub personal_data: Option<PersonalData>,
     /// The fields that together name a record; may be empty.
     pub key: Vec<FieldPath>,
 }

@@ -6,4 +6,5 @@ pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod form;
 pub(crate) mod paginate;
+pub(crate) mod personal_data;
 pub(crate) mod pipeline;

@@ -160,6 +160,7 @@ impl Harness {
                 paginate: Paginate::None,
                 records: FieldPath(self.records.to_owned()),
                 incremental: None,
+                personal_data: None,
                 key: Vec::new(),
             }],
             tables: vec![self.table.clone()],

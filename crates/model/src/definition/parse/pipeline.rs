@@ -1,6 +1,6 @@
 //! Wire pipeline → pipeline.
 
-use super::{paginate, schedule, table, value};
+use super::{paginate, personal_data, schedule, table, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
     Concurrency, CursorValue, Incremental, Pipeline, Publish, Resource, Table, WriteMode,
@@ -176,6 +176,10 @@ fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Optio
         None => Some(None),
         Some(form) => incremental(form, &at.field("incremental"), review).map(Some),
     };
+    let personal_data = match &form.personal_data {
+        None => Some(None),
+        Some(form) => personal_data::validate(form, &at.field("personal_data"), review).map(Some),
+    };
     let mut key = Vec::new();
     for (index, text) in form.key.iter().enumerate() {
         let at = at.field("key").index(index);
@@ -195,9 +199,11 @@ fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Optio
         paginate: paginate?,
         records: records?,
         incremental: incremental?,
+        personal_data: personal_data?,
         key,
     };
     check_params(&resource, at, review);
+    personal_data::check_use(&resource, at, review);
     Some(resource)
 }
 

@@ -2,6 +2,7 @@
 
 use super::form::{AsWritten, DurationText, TextOr};
 use super::paginate::PaginateForm;
+use super::personal_data::PersonalDataForm;
 use crate::definition::pipeline::{Concurrency, OnChange, Otherwise, TimestampForm, WriteMode};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -91,6 +92,8 @@ pub(crate) struct ResourceForm {
     pub(crate) records: String,
     /// How only what changed is asked for. Absent where every run pulls all.
     pub(crate) incremental: Option<IncrementalForm>,
+    /// Fields that are about people, and what becomes of them before anything is stored.
+    pub(crate) personal_data: Option<PersonalDataForm>,
     /// The fields that together name a record: `[id]`, `[properties.code]`.
     #[serde(default)]
     pub(crate) key: Vec<String>,

@@ -1,0 +1,29 @@
+//! `personal_data` of a resource.
+
+use super::form::SecretName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Fields that are about people, and what becomes of them before anything is stored.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonalDataForm {
+    /// The secret whose text is the key of the hashes, or a JSON object whose `key` it is. Needed where a field is hashed.
+    pub(crate) key: Option<SecretName>,
+    /// The fields of a record, by path: `email: hash`, `address.street: drop`. A path steps through lists by itself.
+    #[schemars(length(min = 1))]
+    pub(crate) fields: BTreeMap<String, TreatmentForm>,
+}
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TreatmentForm {
+    /// It is not there any more.
+    Drop,
+    /// Each value in it becomes the HMAC-SHA256 of its text, in hexadecimal: the same values stay the same.
+    Hash,
+    /// Each text in it becomes `***`, and every other value null.
+    Mask,
+}
