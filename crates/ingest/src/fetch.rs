@@ -90,6 +90,9 @@ pub(crate) enum Outcome {
         /// The answer's status.
         status: u16,
     },
+    /// The answer is that to the request before. A source, or a cache before it, may do so once; one that goes on would
+    /// never come to an end.
+    Repeated(Refusal),
     /// It will never do.
     Refused(Refusal),
 }
@@ -261,7 +264,7 @@ impl<'a> Source<'a> {
             let problem = "is the same, byte for byte, as the page before; the source pays no attention to what the \
                            definition's `paginate` sends, so the pull would never end"
                 .to_owned();
-            return Ok(Outcome::Refused(Refusal {
+            return Ok(Outcome::Repeated(Refusal {
                 status,
                 problem,
                 excerpt: String::new(),

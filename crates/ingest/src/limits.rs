@@ -31,7 +31,7 @@ impl Default for Limits {
         Self {
             body_bytes: 256 * 1024 * 1024,
             segment_bytes: 8 * 1024 * 1024,
-            segment_age: Duration::from_secs(10),
+            segment_age: Duration::from_secs(5),
             backoff_first: Duration::from_millis(500),
             backoff_most: Duration::from_secs(30),
             retry_for: Duration::from_mins(2),

@@ -26,6 +26,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
+/// How often a page is asked for again that comes as the page before did.
+const REPEATS: u32 = 2;
+
 /// What a pull works on and with.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
@@ -211,6 +214,7 @@ impl<'a> Pull<'a> {
         }
         let mut retries = Retries::default();
         let mut is_renewed = false;
+        let mut repeats = 0;
         loop {
             let pass = match self.throttle.enter().await? {
                 Entry::Go(pass) => pass,
@@ -317,6 +321,22 @@ impl<'a> Pull<'a> {
                             return Ok(Some(ending));
                         }
                         return Err(given_up(&shown, &trouble, is_rate_limit, retries.count()));
+                    }
+                }
+                Outcome::Repeated(refusal) => {
+                    self.last = last;
+                    repeats += 1;
+                    let wait = retries.next(None, took, &self.job.limits);
+                    let Some(wait) = wait.filter(|_| repeats <= REPEATS) else {
+                        return Err(self.bury(&shown, &refusal).await);
+                    };
+                    warn!(
+                        url = shown,
+                        "the page before came again; it is asked for anew"
+                    );
+                    self.tally.retries += 1;
+                    if let Some(ending) = self.pause(wait).await {
+                        return Ok(Some(ending));
                     }
                 }
                 Outcome::Refused(refusal) => return Err(self.bury(&shown, &refusal).await),

@@ -78,7 +78,7 @@ async fn a_source_that_pays_no_attention_to_paging_is_found_out() {
         end: End::default(),
     };
     source
-        .assert_refused(paginate, "byte for byte, as the page before", 2)
+        .assert_refused(paginate, "byte for byte, as the page before", 4)
         .await;
 }
 
