@@ -1,13 +1,9 @@
 //! The events that are not requests: a schedule's, the state machine's, and EventBridge's.
 
-use crate::Control;
-use crate::run::Plan;
 use millrace_model::ledger::{RecordedFailure, RunId};
-use millrace_model::{Failure, FailureName};
 use millrace_store::conductor::ExecutionStatus;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A schedule's event.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -89,63 +85,18 @@ impl ExecutionEnded {
     }
 }
 
-impl Control {
-    /// Handles an event that is not a request, and answers what its sender waits for.
-    pub async fn handle(&self, event: Value) -> Result<Value, Failure> {
-        if event.get("schedule").is_some() {
-            let run = self.scheduled(&parse(event)?).await?;
-            Ok(json!({"run": run.run, "status": run.status}))
-        } else if event.get("step").is_some() {
-            self.step(parse(event)?).await
-        } else if event.get("detail-type").and_then(Value::as_str)
-            == Some("Step Functions Execution Status Change")
-        {
-            let ended = event.get("detail").cloned().unwrap_or_default();
-            self.execution_ended(parse(ended)?).await?;
-            Ok(Value::Null)
-        } else {
-            let message = "the event is neither a schedule's, nor the state machine's, nor the end of an execution; \
-                           events/trigger has one of each";
-            Err(Failure::new(FailureName::Internal, message))
-        }
+/// A failure as a person reads it: Step Functions gives what a Lambda said as JSON.
+pub(crate) fn readable(failure: RecordedFailure) -> RecordedFailure {
+    let cause: Option<Value> = serde_json::from_str(&failure.message).ok();
+    let message = cause
+        .as_ref()
+        .and_then(|cause| cause.get("errorMessage"))
+        .and_then(Value::as_str);
+    match message {
+        Some(message) => RecordedFailure {
+            message: message.to_owned(),
+            ..failure
+        },
+        None => failure,
     }
-
-    async fn step(&self, step: RunStep) -> Result<Value, Failure> {
-        match step.step {
-            StepName::Plan => render(&self.plan(&step).await?),
-            StepName::Record => self.record(&step.run).await.map(|()| json!({})),
-            StepName::RecordFailure => {
-                let error = step.error.unwrap_or_else(|| ErrorOutput {
-                    error: "Internal".to_owned(),
-                    cause: "the state machine does not say what went wrong; its execution does"
-                        .to_owned(),
-                });
-                let failure = RecordedFailure {
-                    name: error.error,
-                    message: error.cause,
-                };
-                self.record_failure(&step.run, failure)
-                    .await
-                    .map(|()| json!({}))
-            }
-        }
-    }
-}
-
-fn parse<T: DeserializeOwned>(event: Value) -> Result<T, Failure> {
-    serde_json::from_value(event).map_err(|error| {
-        let message = format!(
-            "the event cannot be read: {error}; docs/architecture.md says what it looks like"
-        );
-        Failure::new(FailureName::Internal, message)
-    })
-}
-
-fn render(plan: &Plan) -> Result<Value, Failure> {
-    serde_json::to_value(plan).map_err(|error| {
-        Failure::new(
-            FailureName::Internal,
-            format!("the plan is no JSON: {error}"),
-        )
-    })
 }

@@ -2,7 +2,7 @@
 //! compare-and-swap, so that of two starts at once one goes first.
 
 use crate::Control;
-use crate::run::readable;
+use crate::event::readable;
 use millrace_model::definition::pipeline::Concurrency;
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus};
 use millrace_model::{Failure, keys};

@@ -7,6 +7,7 @@
 mod api;
 mod event;
 mod gate;
+mod handler;
 mod openapi;
 mod problem;
 mod run;

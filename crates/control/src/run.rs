@@ -1,14 +1,13 @@
 //! What the state machine asks of the control while a run is under way.
 
 use crate::Control;
-use crate::event::{ExecutionEnded, RunStep, Scheduled};
+use crate::event::{ExecutionEnded, RunStep, Scheduled, readable};
 use crate::start::{Defined, scheduled_run};
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, Trigger};
 use millrace_model::step::StepInput;
 use millrace_model::{Failure, FailureName};
 use millrace_store::definitions;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The items of the state machine's three maps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,21 +120,5 @@ impl Control {
             self.release(&run).await?;
         }
         Ok(())
-    }
-}
-
-/// A failure as a person reads it: Step Functions gives what a Lambda said as JSON.
-pub(crate) fn readable(failure: RecordedFailure) -> RecordedFailure {
-    let cause: Option<Value> = serde_json::from_str(&failure.message).ok();
-    let message = cause
-        .as_ref()
-        .and_then(|cause| cause.get("errorMessage"))
-        .and_then(Value::as_str);
-    match message {
-        Some(message) => RecordedFailure {
-            message: message.to_owned(),
-            ..failure
-        },
-        None => failure,
     }
 }

@@ -1,6 +1,6 @@
 //! What it takes to log in: the secret that RDS keeps, or one of the same form.
 
-use crate::tls;
+use crate::tls::{self, SslMode};
 use millrace_model::{Failure, FailureName};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -33,21 +33,6 @@ pub struct Credentials {
     /// authority of its own: `verify-full` needs the region's bundle here, `require` does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslrootcert: Option<String>,
-}
-
-/// How much a connection is protected; the names and meanings are libpq's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SslMode {
-    /// Not at all.
-    Disable,
-    /// Encrypted where the server can.
-    Prefer,
-    /// Encrypted; whoever answers is believed.
-    #[default]
-    Require,
-    /// Encrypted, and the server proves its name.
-    VerifyFull,
 }
 
 impl Credentials {

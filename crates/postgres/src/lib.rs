@@ -11,5 +11,6 @@ mod tls;
 
 pub use bootstrap::bootstrap;
 pub use connection::connect;
-pub use credentials::{Credentials, SslMode};
+pub use credentials::Credentials;
 pub use errors::{failure, is_rejected_login};
+pub use tls::SslMode;

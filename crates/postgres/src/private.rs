@@ -10,8 +10,9 @@ mod run_as;
 
 use crate::bootstrap::{bootstrap, setup_lock};
 use crate::connection::connect;
-use crate::credentials::{Credentials, SslMode};
+use crate::credentials::Credentials;
 use crate::sql::identifier;
+use crate::tls::SslMode;
 use binaries::Binaries;
 use millrace_model::Failure;
 use rand::Rng as _;

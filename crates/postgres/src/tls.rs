@@ -1,13 +1,28 @@
 //! TLS by rustls and ring, as libpq's `sslmode` means it.
 
-use crate::credentials::SslMode;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How much a connection is protected; the names and meanings are libpq's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Not at all.
+    Disable,
+    /// Encrypted where the server can.
+    Prefer,
+    /// Encrypted; whoever answers is believed.
+    #[default]
+    Require,
+    /// Encrypted, and the server proves its name.
+    VerifyFull,
+}
 
 /// Why no TLS could be set up.
 #[derive(Debug, thiserror::Error)]
