@@ -9,12 +9,21 @@ use std::process::Command;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("millrace-model", &[]),
     ("millrace-store", &["millrace-model"]),
+    ("millrace-records", &["millrace-model"]),
     ("millrace-lake", &["millrace-model", "millrace-store"]),
     ("millrace-postgres", &["millrace-model", "millrace-store"]),
-    ("millrace-ingest", &["millrace-model", "millrace-store"]),
+    (
+        "millrace-ingest",
+        &["millrace-model", "millrace-records", "millrace-store"],
+    ),
     (
         "millrace-transform",
-        &["millrace-model", "millrace-store", "millrace-lake"],
+        &[
+            "millrace-model",
+            "millrace-records",
+            "millrace-store",
+            "millrace-lake",
+        ],
     ),
     (
         "millrace-publish",

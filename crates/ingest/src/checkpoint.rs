@@ -1,5 +1,6 @@
 //! How far a run is, as its committed segments tell.
 
+use crate::request;
 use futures::{StreamExt, TryStreamExt};
 use millrace_model::definition::pipeline::{CursorValue, Paginate};
 use millrace_model::ledger::RunId;
@@ -32,9 +33,11 @@ pub(crate) struct Checkpoint {
     pub(crate) start: Option<CursorValue>,
     /// The largest value of the incremental field.
     pub(crate) cursor: Option<CursorValue>,
-    /// Digests of the URLs whose bodies are committed.
+    /// The slice that was pulled last.
+    slice: Option<u64>,
+    /// Digests of its requests whose bodies are committed.
     committed: HashSet<u64>,
-    /// Digests of the URLs whose bodies are not.
+    /// Digests of its requests whose bodies are not.
     open: HashSet<u64>,
 }
 
@@ -53,6 +56,7 @@ impl Checkpoint {
             next: Position::Start,
             start: None,
             cursor: None,
+            slice: None,
             committed: HashSet::new(),
             open: HashSet::new(),
         };
@@ -90,20 +94,33 @@ impl Checkpoint {
         self.start.clone_from(&manifest.start);
         self.cursor.clone_from(&manifest.cursor);
         self.open.clear();
-        self.committed
-            .extend(manifest.pages.iter().map(|page| digest(&page.url)));
+        for page in manifest.pages.iter().filter(|page| !page.origin.is_aside) {
+            self.enter(page.origin.slice);
+            let key = request::key(&page.url, page.origin.request.as_deref());
+            self.committed.insert(digest(&key));
+        }
         Ok(())
     }
 
-    /// Notes that a URL was pulled, into a segment that is still open.
-    pub(crate) fn note_pulled(&mut self, url: &str) {
-        self.open.insert(digest(url));
+    /// What was pulled of other slices leads nowhere any more.
+    fn enter(&mut self, slice: Option<u64>) {
+        if self.slice != slice {
+            self.slice = slice;
+            self.committed.clear();
+            self.open.clear();
+        }
     }
 
-    /// Whether a URL was pulled in this run.
-    pub(crate) fn was_pulled(&self, url: &str) -> bool {
-        let digest = digest(url);
-        self.open.contains(&digest) || self.committed.contains(&digest)
+    /// Notes that a request was answered, into a segment that is still open.
+    pub(crate) fn note_pulled(&mut self, slice: Option<u64>, key: &str) {
+        self.enter(slice);
+        self.open.insert(digest(key));
+    }
+
+    /// Whether a request was answered in this slice.
+    pub(crate) fn was_pulled(&self, slice: Option<u64>, key: &str) -> bool {
+        let digest = digest(key);
+        self.slice == slice && (self.open.contains(&digest) || self.committed.contains(&digest))
     }
 }
 

@@ -186,7 +186,7 @@ mod tests {
     fn a_run_starts_a_lookback_before_what_was_seen_and_the_first_one_where_it_is_told() {
         let incremental = Incremental {
             field: FieldPath("updated".to_owned()),
-            param: "since".to_owned(),
+            param: Some("since".to_owned()),
             start: CursorValue::Timestamp(5),
             lookback: Duration::from_hours(1),
             send: TimestampForm::Iso,

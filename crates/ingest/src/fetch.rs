@@ -5,10 +5,10 @@ use crate::cursor::CursorKind;
 use crate::limits::Limits;
 use crate::paginate::{self, Answer, Choice, Hints};
 use crate::redact::{Redaction, Redactor};
-use crate::request::Requests;
+use crate::request::{Request, Requests};
 use crate::retry::{Class, classify};
 use crate::scan::{Found, ScanError};
-use crate::segment::{About, Ended, Segment, Untaken};
+use crate::segment::{About, Body, Ended, Segment, Untaken};
 use crate::targets::Targets;
 use crate::throttle::{Pass, Throttle, retry_after};
 use futures::StreamExt;
@@ -16,8 +16,8 @@ use http::header;
 use jiff::Timestamp;
 use millrace_model::definition::Connection;
 use millrace_model::definition::connection::{Auth, Timeouts};
-use millrace_model::definition::pipeline::{Paginate, Resource};
-use millrace_model::raw::Position;
+use millrace_model::definition::pipeline::{Method, Paginate, Resource};
+use millrace_model::raw::{Origin, Position};
 use millrace_model::{Failure, FailureName};
 use reqwest::redirect::{self, Policy};
 use reqwest::{Client, Response};
@@ -44,6 +44,7 @@ pub(crate) struct Source<'a> {
     pub(crate) paginate: Paginate,
     client: Client,
     targets: Targets,
+    aside: Targets,
     limits: Limits,
     throttle: Arc<Throttle>,
     redaction: Option<&'a Redaction>,
@@ -54,10 +55,10 @@ pub(crate) struct Source<'a> {
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) position: &'a Position,
-    /// Its URL, without the credential.
-    pub(crate) url: &'a Url,
-    /// Its URL as it is kept and told.
-    pub(crate) shown: &'a str,
+    /// What is sent, without the credential.
+    pub(crate) request: &'a Request,
+    /// Which part of the resource it belongs to.
+    pub(crate) origin: Origin,
     /// The hash of the page before it.
     pub(crate) before: Option<&'a str>,
 }
@@ -120,6 +121,7 @@ impl<'a> Source<'a> {
     ) -> Result<Self, Failure> {
         Ok(Self {
             targets: targets(resource, &paginate),
+            aside: Targets::aside(),
             resource,
             requests,
             credential: Credential::none(),
@@ -146,15 +148,24 @@ impl<'a> Source<'a> {
         pass: Pass,
     ) -> Result<Outcome, Failure> {
         let requested_at = jiff::Timestamp::now().to_string();
-        let request = self
+        let method = match wanted.request.method {
+            Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
+        };
+        let mut request = self
             .client
-            .get(wanted.url.clone())
-            .headers(self.requests.headers.clone());
+            .request(method, wanted.request.url.clone())
+            .headers(wanted.request.headers.clone());
+        if let Some(body) = &wanted.request.body {
+            request = request.body(body.clone());
+        }
         let mut request = match request.build() {
             Ok(request) => request,
             Err(error) => return self.unsent(error),
         };
-        self.credential.apply(&mut request)?;
+        if !wanted.request.is_foreign {
+            self.credential.apply(&mut request)?;
+        }
         let first_byte = self.timeouts.connect + self.timeouts.first_byte;
         let sent = self.client.execute(request);
         let response = match tokio::time::timeout(first_byte, sent).await {
@@ -196,14 +207,19 @@ impl<'a> Source<'a> {
             .and_then(|value| value.to_str().ok())
             .map(ToOwned::to_owned);
         let about = About {
-            url: wanted.shown.to_owned(),
+            url: wanted.request.shown.clone(),
             status,
             content_type,
             requested_at,
+            origin: wanted.origin.clone(),
         };
+        let location = response.headers().get(header::LOCATION);
+        let location = location
+            .and_then(|location| location.to_str().ok())
+            .map(str::to_owned);
         let hints = Hints::of(response.headers(), &self.paginate);
         let mut body = segment
-            .begin(&self.targets, self.limits.body_bytes)
+            .begin(self.targets_of(wanted), self.limits.body_bytes)
             .await
             .map_err(|error| internal(wanted, &error))?;
         let mut redactor = self.redaction.map(Redaction::begin);
@@ -244,8 +260,11 @@ impl<'a> Source<'a> {
             Ok(ended) => ended,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
+        if wanted.origin.is_aside {
+            return self.taken_aside(wanted, body, ended, about, location).await;
+        }
         let answer = Answer {
-            url: wanted.url,
+            url: &wanted.request.url,
             hints: &hints,
             found: &ended.found,
         };
@@ -279,6 +298,43 @@ impl<'a> Source<'a> {
             bytes,
             next: self.requests.unsigned(next),
             choice,
+        })
+    }
+
+    fn targets_of(&self, wanted: &Wanted<'_>) -> &Targets {
+        if wanted.origin.is_aside {
+            &self.aside
+        } else {
+            &self.targets
+        }
+    }
+
+    /// Keeps an answer that has no records; where it leads, its values decide.
+    async fn taken_aside(
+        &self,
+        wanted: &Wanted<'_>,
+        body: Body<'_>,
+        mut ended: Ended,
+        about: About,
+        location: Option<String>,
+    ) -> Result<Outcome, Failure> {
+        if let Some(location) = location {
+            let location = self.credential.scrub(&location);
+            ended
+                .found
+                .meta
+                .entry("location".to_owned())
+                .or_insert(location.into());
+        }
+        let bytes = body.length();
+        body.keep(&ended, about)
+            .await
+            .map_err(|error| internal(wanted, &error))?;
+        Ok(Outcome::Taken {
+            ended,
+            bytes,
+            next: Position::End,
+            choice: None,
         })
     }
 
@@ -487,7 +543,7 @@ fn answered(status: u16) -> String {
 fn internal(wanted: &Wanted<'_>, error: &dyn Error) -> Failure {
     Failure::new(
         FailureName::Internal,
-        format!("GET {}: the body {error}", wanted.shown),
+        format!("{}: the body {error}", wanted.request.name()),
     )
 }
 

@@ -13,10 +13,12 @@ mod limits;
 mod paginate;
 mod pull;
 mod redact;
+mod report;
 mod request;
 mod retry;
 mod scan;
 mod segment;
+mod slices;
 mod tally;
 mod targets;
 mod throttle;
@@ -38,10 +40,14 @@ use pull::{Ending, Job, Pull};
 use redact::Redaction;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use throttle::{Terms, Throttle};
 
 /// After how many invocations a pull is handed to a task instead of being continued.
 const INVOCATIONS: u32 = 2;
+
+/// How long to wait before looking again whether a parent resource is complete.
+const PARENT_WAIT: Duration = Duration::from_secs(15);
 
 /// The step that pulls resources.
 #[derive(Debug)]
@@ -118,6 +124,7 @@ impl Ingest {
             auth: &auth,
             observer,
             input,
+            pinned: &pinned,
             connection,
             resource,
             deadline,
@@ -139,10 +146,13 @@ impl Ingest {
             self.complete(input, &pull.checkpoint).await?;
         }
         let (next, wait_seconds) = decide(input, ending, pull.has_progressed());
-        Ok(StepOutput {
-            wait_seconds,
-            ..StepOutput::new(input, next, pull.tally.counts())
-        })
+        let mut output = StepOutput::new(input, next, pull.tally.counts());
+        output.wait_seconds = wait_seconds;
+        if ending == Ending::Parent {
+            // Waiting for a parent says nothing about how long the resource itself takes.
+            output.input.invocation = input.invocation;
+        }
+        Ok(output)
     }
 
     /// Notes that the run's raw payloads are complete, and moves the cursor. All the same where that is noted already.
@@ -214,6 +224,7 @@ fn decide(input: &StepInput, ending: Ending, has_progressed: bool) -> (Next, u64
             Next::Wait,
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
         ),
+        Ending::Parent => (Next::Wait, PARENT_WAIT.as_secs()),
         // A page that takes longer than a whole Lambda would be begun again and again.
         Ending::PageTooSlow if !has_progressed => (Next::Task, 0),
         Ending::PageTooSlow | Ending::Deadline if input.invocation >= INVOCATIONS => {
@@ -227,7 +238,6 @@ fn decide(input: &StepInput, ending: Ending, has_progressed: bool) -> (Next, u64
 mod tests {
     use super::*;
     use millrace_model::ledger::RunId;
-    use std::time::Duration;
 
     fn input(invocation: u32) -> StepInput {
         StepInput {
@@ -247,6 +257,7 @@ mod tests {
             (1, Ending::PageTooSlow, true, (Next::More, 0)),
             (0, Ending::PageTooSlow, false, (Next::Task, 0)),
             (2, Ending::Deadline, true, (Next::Task, 0)),
+            (0, Ending::Parent, false, (Next::Wait, 15)),
             (
                 9,
                 Ending::Wait(Duration::from_millis(90_001)),

@@ -18,6 +18,7 @@ use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::{Paginate, Token};
 use millrace_model::raw::Position;
 use millrace_model::{Failure, FailureName};
+use serde_json::{Value, json};
 use url::Url;
 
 /// An answer, as far as it says where it leads.
@@ -44,7 +45,7 @@ impl Answer<'_> {
 }
 
 /// A parameter that asks for a page.
-pub(crate) type Parameter = (String, String);
+pub(crate) type Parameter = (String, Value);
 
 /// The parameters that ask for the page at a position.
 pub(crate) fn parameters(paginate: &Paginate, position: &Position) -> Vec<Parameter> {
@@ -56,11 +57,8 @@ pub(crate) fn parameters(paginate: &Paginate, position: &Position) -> Vec<Parame
             first,
             ..
         } => vec![
-            (limit_param.clone(), limit.to_string()),
-            (
-                offset_param.clone(),
-                offset::at(position, *first).to_string(),
-            ),
+            (limit_param.clone(), (*limit).into()),
+            (offset_param.clone(), offset::at(position, *first).into()),
         ],
         Paginate::Page {
             page_param,
@@ -69,7 +67,7 @@ pub(crate) fn parameters(paginate: &Paginate, position: &Position) -> Vec<Parame
             first,
             ..
         } => {
-            let page = number::at(position, *first).to_string();
+            let page = number::at(position, *first).into();
             sized(size_param.as_ref(), *size)
                 .chain([(page_param.clone(), page)])
                 .collect()
@@ -91,16 +89,27 @@ pub(crate) fn parameters(paginate: &Paginate, position: &Position) -> Vec<Parame
     }
 }
 
+/// What templates see of a position as `page`.
+pub(crate) fn variables(paginate: &Paginate, position: &Position) -> Value {
+    match (paginate, position) {
+        (Paginate::Offset { limit, first, .. }, _) => {
+            json!({ "offset": offset::at(position, *first), "limit": limit })
+        }
+        (Paginate::Page { size, first, .. }, _) => {
+            json!({ "number": number::at(position, *first), "size": size })
+        }
+        (_, Position::Cursor { cursor }) => json!({ "cursor": cursor }),
+        _ => json!({ "cursor": null }),
+    }
+}
+
 fn sized(param: Option<&String>, size: Option<u64>) -> impl Iterator<Item = Parameter> {
-    param
-        .cloned()
-        .zip(size.map(|size| size.to_string()))
-        .into_iter()
+    param.cloned().zip(size.map(Value::from)).into_iter()
 }
 
 fn behind(param: &str, position: &Position) -> impl Iterator<Item = Parameter> {
     let cursor = match position {
-        Position::Cursor { cursor } => Some((param.to_owned(), cursor.clone())),
+        Position::Cursor { cursor } => Some((param.to_owned(), cursor.clone().into())),
         _ => None,
     };
     cursor.into_iter()

@@ -1,5 +1,7 @@
 //! A resource's pull: page after page into segments, until there is no more, or no more time.
 
+mod sliced;
+
 use crate::auth::Authenticator;
 use crate::checkpoint::{self, Checkpoint};
 use crate::cursor::starting_value;
@@ -7,14 +9,16 @@ use crate::fetch::{Outcome, Refusal, Source, Wanted};
 use crate::limits::Limits;
 use crate::paginate::{self, Choice};
 use crate::redact::Redaction;
-use crate::request::Requests;
+use crate::report::Purpose;
+use crate::request::Request;
 use crate::retry::Retries;
 use crate::scan::Found;
 use crate::segment::Segment;
+use crate::slices::{Slice, Slices};
 use crate::tally::Tally;
 use crate::throttle::{Entry, Throttle};
-use millrace_model::definition::Connection;
 use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
+use millrace_model::definition::{Connection, Pinned};
 use millrace_model::raw::{Manifest, Position};
 use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, Observer, Place, StepInput};
@@ -38,6 +42,7 @@ pub(crate) struct Job<'a> {
     pub(crate) redaction: Option<&'a Redaction>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) input: &'a StepInput,
+    pub(crate) pinned: &'a Pinned,
     pub(crate) connection: &'a Connection,
     pub(crate) resource: &'a Resource,
     pub(crate) deadline: Deadline,
@@ -45,6 +50,9 @@ pub(crate) struct Job<'a> {
     /// Where it runs, for the manifests.
     pub(crate) written_by: &'a str,
 }
+
+/// How long to wait before looking again whether a parent resource is complete, where nobody else waits.
+const PARENT_POLL: Duration = Duration::from_secs(2);
 
 /// How a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +65,8 @@ pub(crate) enum Ending {
     PageTooSlow,
     /// The source is to be left alone for that long.
     Wait(Duration),
+    /// The parent resource is not complete yet.
+    Parent,
 }
 
 /// A pull under way.
@@ -70,6 +80,9 @@ pub(crate) struct Pull<'a> {
     segment: Segment,
     /// Where the pull goes on, behind the pages that are not committed.
     position: Position,
+    slices: Slices<'a>,
+    /// The slice of the position, once it is made ready.
+    slice: Option<Slice>,
     start: Option<CursorValue>,
     cursor: Option<CursorValue>,
     /// The hash of the last body.
@@ -104,7 +117,7 @@ impl<'a> Pull<'a> {
         } else {
             job.starting_cursor().await?
         };
-        let requests = Requests::new(job.connection, resource, start.as_ref())?;
+        let requests = job.requests(start.as_ref());
         let paginate = checkpoint.paginate.clone();
         Ok(Self {
             source: Source::new(
@@ -119,6 +132,8 @@ impl<'a> Pull<'a> {
             throttle,
             segment: Segment::new()?,
             position: checkpoint.next.clone(),
+            slices: job.slices(start.as_ref())?,
+            slice: None,
             start,
             cursor: checkpoint.cursor.clone(),
             last: None,
@@ -145,6 +160,9 @@ impl<'a> Pull<'a> {
             match ending {
                 // Another writer's segments may end elsewhere.
                 Ending::Complete if self.position != Position::End => {}
+                Ending::Parent if self.job.deadline.place() == Place::Unbounded => {
+                    tokio::time::sleep(PARENT_POLL).await;
+                }
                 // Nobody else would wait for a task.
                 Ending::Wait(wait) if self.job.deadline.place() == Place::Unbounded => {
                     idle_waits = if self.tally.pages == pages_before {
@@ -179,6 +197,12 @@ impl<'a> Pull<'a> {
             if self.job.deadline.left() < self.margin() {
                 return Ok(Ending::Deadline);
             }
+            if let Some(ending) = self.enter().await? {
+                return Ok(ending);
+            }
+            if self.position == Position::End {
+                break;
+            }
             if let Some(ending) = self.page().await? {
                 return Ok(ending);
             }
@@ -200,14 +224,15 @@ impl<'a> Pull<'a> {
 
     /// Pulls the page at the position, or tells why not.
     async fn page(&mut self) -> Result<Option<Ending>, Failure> {
-        let url = self
-            .source
-            .requests
-            .url(&self.source.paginate, &self.position)?;
-        let shown = self.source.requests.shown(&url);
-        if self.checkpoint.was_pulled(&shown) {
+        let request = self.request()?;
+        let (slice, purpose) = (
+            self.slice.as_ref().map(|slice| slice.number),
+            self.purpose(),
+        );
+        let name = request.name();
+        if purpose == Purpose::Records && self.checkpoint.was_pulled(slice, &request.key()) {
             let message = format!(
-                "GET {shown}: the source leads back to this page, which the run has pulled already, so the pull would \
+                "{name}: the source leads back to this page, which the run has pulled already, so the pull would \
                  never end; check the definition's `paginate`"
             );
             return Err(Failure::new(FailureName::BadAnswer, message));
@@ -227,7 +252,7 @@ impl<'a> Pull<'a> {
                 Entry::Down(wait) => {
                     if retries.count() > 0 && !retries.has_time_for(wait, &self.job.limits) {
                         let trouble = "gets no sound answer";
-                        return Err(given_up(&shown, trouble, false, retries.count()));
+                        return Err(given_up(&name, trouble, false, retries.count()));
                     }
                     if let Some(ending) = self.pause(wait).await {
                         return Ok(Some(ending));
@@ -243,9 +268,9 @@ impl<'a> Pull<'a> {
             let position = self.position.clone();
             let last = self.last.take();
             let wanted = Wanted {
-                position: &position,
-                url: &url,
-                shown: &shown,
+                position: position.inner(),
+                request: &request,
+                origin: self.origin(&request),
                 before: last.as_deref(),
             };
             let asked = self.source.ask(&wanted, &mut self.segment, pass);
@@ -271,26 +296,30 @@ impl<'a> Pull<'a> {
                     next,
                     choice,
                 } => {
-                    self.choose(choice, &ended.found);
                     self.throttle.succeeded().await?;
+                    if purpose == Purpose::Records {
+                        self.choose(choice, &ended.found);
+                        self.checkpoint.note_pulled(slice, &request.key());
+                    }
                     self.slowest = self.slowest.max(took);
-                    self.checkpoint.note_pulled(&shown);
-                    self.position = next;
+                    self.go_on(next, &ended.found)?;
                     if ended.found.cursor > self.cursor {
                         self.cursor = ended.found.cursor;
                     }
                     self.last = Some(ended.sha256);
                     self.tally.take_page(ended.found.records, bytes);
-                    debug!(url = shown, records = ended.found.records, bytes, "page");
+                    debug!(name, records = ended.found.records, bytes, "page");
                     self.job.observer.progress(&self.tally.counts());
-                    return Ok(None);
+                    if purpose == Purpose::Records {
+                        return Ok(None);
+                    }
+                    return self.after_aside().await;
                 }
                 Outcome::Unauthorized { status } => {
                     self.last = last;
                     if status != 401 || is_renewed || !self.renew().await? {
                         let refused = &self.source.credential;
-                        let request = format!("GET {shown}");
-                        return Err(self.job.auth.refusal(refused, &request, status));
+                        return Err(self.job.auth.refusal(refused, &name, status));
                     }
                     is_renewed = true;
                 }
@@ -306,10 +335,10 @@ impl<'a> Pull<'a> {
                         None => {}
                     }
                     let Some(wait) = retries.next(asked, took, &self.job.limits) else {
-                        return Err(given_up(&shown, &trouble, is_rate_limit, retries.count()));
+                        return Err(given_up(&name, &trouble, is_rate_limit, retries.count()));
                     };
                     warn!(
-                        url = shown,
+                        request = name,
                         trouble,
                         wait_ms = wait.as_millis() as u64,
                         "the request will be sent again"
@@ -320,7 +349,7 @@ impl<'a> Pull<'a> {
                         if self.has_progressed() || asked.is_some() || is_rate_limit {
                             return Ok(Some(ending));
                         }
-                        return Err(given_up(&shown, &trouble, is_rate_limit, retries.count()));
+                        return Err(given_up(&name, &trouble, is_rate_limit, retries.count()));
                     }
                 }
                 Outcome::Repeated(refusal) => {
@@ -328,10 +357,10 @@ impl<'a> Pull<'a> {
                     repeats += 1;
                     let wait = retries.next(None, took, &self.job.limits);
                     let Some(wait) = wait.filter(|_| repeats <= REPEATS) else {
-                        return Err(self.bury(&shown, &refusal).await);
+                        return Err(self.bury(&request, &refusal).await);
                     };
                     warn!(
-                        url = shown,
+                        request = name,
                         "the page before came again; it is asked for anew"
                     );
                     self.tally.retries += 1;
@@ -339,7 +368,7 @@ impl<'a> Pull<'a> {
                         return Ok(Some(ending));
                     }
                 }
-                Outcome::Refused(refusal) => return Err(self.bury(&shown, &refusal).await),
+                Outcome::Refused(refusal) => return Err(self.bury(&request, &refusal).await),
             }
         }
     }
@@ -386,23 +415,24 @@ impl<'a> Pull<'a> {
     }
 
     /// Keeps a request that failed for good, and makes a failure of it.
-    async fn bury(&self, shown: &str, refusal: &Refusal) -> Failure {
+    async fn bury(&self, request: &Request, refusal: &Refusal) -> Failure {
         let Refusal {
             status,
             problem,
             excerpt,
         } = refusal;
+        let name = request.name();
         let message = match (problem.is_empty(), excerpt.is_empty()) {
-            (true, true) => format!("GET {shown} answered {status}"),
-            (true, false) => format!("GET {shown} answered {status}: {excerpt}"),
+            (true, true) => format!("{name} answered {status}"),
+            (true, false) => format!("{name} answered {status}: {excerpt}"),
             (false, _) if (300..400).contains(status) => {
-                format!("GET {shown} answered {status}: it {problem}")
+                format!("{name} answered {status}: it {problem}")
             }
-            (false, _) => format!("GET {shown} answered {status}, but the body {problem}"),
+            (false, _) => format!("{name} answered {status}, but the body {problem}"),
         };
         let input = self.job.input;
         let dead = Dead {
-            url: shown,
+            url: &request.shown,
             status: *status,
             position: &self.position,
             failed_at: jiff::Timestamp::now().to_string(),
@@ -412,7 +442,7 @@ impl<'a> Pull<'a> {
             &input.pipeline,
             &input.name,
             &input.run,
-            &checkpoint::name_of(shown),
+            &checkpoint::name_of(&request.key()),
         );
         if let Err(error) = json::put(self.job.objects, &key, &dead).await {
             warn!(%error, "the failed request could not be kept");
@@ -423,7 +453,8 @@ impl<'a> Pull<'a> {
     /// Commits the open segment, unless it is empty. Where another writer was first, what it committed counts, and the
     /// pull goes on from there.
     async fn commit(&mut self) -> Result<(), Failure> {
-        if self.segment.pages().is_empty() {
+        // Where a slice has no pages, that it is done is all there is to commit.
+        if self.segment.pages().is_empty() && self.position == self.checkpoint.next {
             return Ok(());
         }
         let Job { objects, input, .. } = self.job;
@@ -438,7 +469,7 @@ impl<'a> Pull<'a> {
         );
         let manifest = Manifest {
             segment: number,
-            object: Some(object.clone()),
+            object: (!pages.is_empty()).then(|| object.clone()),
             pages,
             start: self.start.clone(),
             paginate: self.chosen(),
@@ -449,7 +480,9 @@ impl<'a> Pull<'a> {
             written_by: self.job.written_by.to_owned(),
         };
         let size = bytes.len();
-        objects.put(&object, bytes).await?;
+        if manifest.object.is_some() {
+            objects.put(&object, bytes).await?;
+        }
         let key = keys::raw_manifest(&input.pipeline, &input.name, &input.run, number);
         match json::create(objects, &key, &manifest).await {
             Ok(_) => {}
@@ -462,7 +495,9 @@ impl<'a> Pull<'a> {
                         "another writer has committed this segment; going on from there"
                     );
                     self.tally.drop_pages(&manifest.pages);
-                    if let Err(error) = objects.delete(&object).await {
+                    if manifest.object.is_some()
+                        && let Err(error) = objects.delete(&object).await
+                    {
                         warn!(%error, "the bodies that do not count could not be removed");
                     }
                     return self.follow(winner).await;
@@ -503,13 +538,14 @@ impl<'a> Pull<'a> {
         self.position = self.checkpoint.next.clone();
         self.cursor.clone_from(&self.checkpoint.cursor);
         self.last = None;
+        self.slice = None;
         if let Some(paginate) = &self.checkpoint.paginate {
             self.source.page_by(paginate.clone());
         }
         if self.start != self.checkpoint.start {
             self.start.clone_from(&self.checkpoint.start);
-            self.source.requests =
-                Requests::new(self.job.connection, self.job.resource, self.start.as_ref())?;
+            self.source.requests = self.job.requests(self.start.as_ref());
+            self.slices = self.job.slices(self.start.as_ref())?;
         }
         Ok(())
     }
@@ -530,8 +566,8 @@ impl Job<'_> {
     }
 }
 
-fn given_up(shown: &str, trouble: &str, is_rate_limit: bool, times: u32) -> Failure {
-    let (name, advice) = if is_rate_limit {
+fn given_up(name: &str, trouble: &str, is_rate_limit: bool, times: u32) -> Failure {
+    let (failure, advice) = if is_rate_limit {
         (
             FailureName::RateLimited,
             "lower the connection's rate_limit, or run later",
@@ -543,7 +579,7 @@ fn given_up(shown: &str, trouble: &str, is_rate_limit: bool, times: u32) -> Fail
         )
     };
     Failure::new(
-        name,
-        format!("GET {shown} {trouble}, {times} times in a row: {advice}"),
+        failure,
+        format!("{name} {trouble}, {times} times in a row: {advice}"),
     )
 }

@@ -1,6 +1,8 @@
 use super::*;
 use millrace_model::definition::connection::{Auth, KeyPlace, Politeness, Timeouts};
-use millrace_model::definition::pipeline::{End, Incremental, Paginate, TimestampForm, Token};
+use millrace_model::definition::pipeline::{
+    End, Incremental, Paginate, RequestForm, Slices, TimestampForm, Token,
+};
 use millrace_model::definition::{FieldPath, SecretRef};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +36,9 @@ fn resource() -> Resource {
         path: "/items?fixed=1".into(),
         params: BTreeMap::from([("order by".into(), "a&b".into())]),
         headers: BTreeMap::new(),
+        request: RequestForm::default(),
+        slices: Slices::default(),
+        report: None,
         paginate: Paginate::Cursor {
             param: "after".into(),
             token: Token::Body(FieldPath("next".into())),
@@ -42,7 +47,7 @@ fn resource() -> Resource {
         records: FieldPath("items".into()),
         incremental: Some(Incremental {
             field: FieldPath("updated".into()),
-            param: "since".into(),
+            param: Some("since".into()),
             start: CursorValue::Timestamp(0),
             lookback: Duration::ZERO,
             send: TimestampForm::EpochS,
@@ -50,6 +55,15 @@ fn resource() -> Resource {
         personal_data: None,
         key: Vec::new(),
     }
+}
+
+fn requests(connection: &Connection, start: Option<&CursorValue>) -> Requests {
+    let scope = run_scope(
+        "run",
+        "2026-03-01T06:30:00Z".parse().unwrap(),
+        &BTreeMap::new(),
+    );
+    Requests::new(connection, &resource(), scope, start)
 }
 
 fn in_query() -> Auth {
@@ -61,44 +75,39 @@ fn in_query() -> Auth {
 
 #[test]
 fn a_url_has_the_fixed_parameters_the_cursor_and_the_page() {
-    let requests = Requests::new(
+    let requests = requests(
         &connection(Auth::None),
-        &resource(),
         Some(&CursorValue::Timestamp(5_000)),
-    )
-    .unwrap();
-    let url = requests
-        .url(&resource().paginate, &Position::Start)
-        .unwrap();
+    );
+    let page = |position| {
+        let request = requests.page(&json!({}), &resource().paginate, &position);
+        request.unwrap()
+    };
+    let first = page(Position::Start);
     assert_eq!(
-        url.as_str(),
+        first.url.as_str(),
         "https://api.example.com/v1/items?fixed=1&order+by=a%26b&since=5"
     );
-    let url = requests
-        .url(
-            &resource().paginate,
-            &Position::Cursor {
-                cursor: "x=&y".into(),
-            },
-        )
-        .unwrap();
+    assert_eq!(first.headers["accept"], "application/geo+json");
+    assert_eq!(first.headers["x-team"], "data");
+    let second = page(Position::Cursor {
+        cursor: "x=&y".into(),
+    });
     assert_eq!(
-        url.query(),
+        second.url.query(),
         Some("fixed=1&order+by=a%26b&since=5&after=x%3D%26y")
     );
-    assert_eq!(requests.headers["accept"], "application/geo+json");
-    assert_eq!(requests.headers["x-team"], "data");
 }
 
 #[test]
 fn a_key_in_the_query_is_never_shown_or_kept() {
     let auth = in_query();
-    let requests = Requests::new(&connection(auth), &resource(), None).unwrap();
-    let url = requests
-        .url(&resource().paginate, &Position::Start)
+    let requests = requests(&connection(auth), None);
+    let request = requests
+        .page(&json!({}), &resource().paginate, &Position::Start)
         .unwrap();
-    assert!(!url.as_str().contains("hunter"));
-    assert!(requests.shown(&url).ends_with("&api_key=***"));
+    assert!(!request.url.as_str().contains("api_key"));
+    assert!(request.shown.ends_with("&api_key=***"));
     let link = Position::Url {
         url: "https://api.example.com/v1/items?api_key=hunter%262&page=2".into(),
     };
@@ -120,7 +129,9 @@ fn what_no_request_can_be_made_of_is_a_bad_definition() {
     let mut header = connection(Auth::None);
     header.headers.insert("X Team".into(), "data".into());
     for connection in [elsewhere, nowhere, header] {
-        let failure = Requests::new(&connection, &resource(), None).unwrap_err();
+        let failure = requests(&connection, None)
+            .page(&json!({}), &resource().paginate, &Position::Start)
+            .unwrap_err();
         assert_eq!(failure.name, FailureName::BadDefinition, "{failure}");
     }
 }

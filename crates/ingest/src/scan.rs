@@ -208,7 +208,7 @@ impl<'a> Scanner<'a> {
         if !is_empty && (self.expect != Expect::Nothing || self.within != Within::Between) {
             return Err(ScanError::EndsEarly(self.at));
         }
-        if is_empty || self.has_records {
+        if is_empty || self.has_records || !self.targets.has_records() {
             return Ok(std::mem::take(&mut self.found));
         }
         let path = self.targets.records_path();

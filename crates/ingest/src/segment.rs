@@ -6,7 +6,7 @@ use crate::redact::Unredacted;
 use crate::scan::{Found, ScanError, Scanner};
 use crate::targets::Targets;
 use bytes::Bytes;
-use millrace_model::raw::Page;
+use millrace_model::raw::{Origin, Page};
 use millrace_model::{Failure, FailureName};
 use packer::{Packed, Packer};
 use std::time::{Duration, Instant};
@@ -62,6 +62,7 @@ pub(crate) struct About {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
     pub(crate) requested_at: String,
+    pub(crate) origin: Origin,
 }
 
 impl Segment {
@@ -154,6 +155,7 @@ impl Body<'_> {
             body_length: self.length,
             sha256: ended.sha256.clone(),
             records: ended.found.records,
+            origin: about.origin,
         });
         Ok(())
     }
@@ -178,6 +180,7 @@ mod tests {
             status: 200,
             content_type: None,
             requested_at: String::new(),
+            origin: Origin::default(),
         }
     }
 

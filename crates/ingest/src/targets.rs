@@ -6,7 +6,8 @@ use millrace_model::definition::FieldPath;
 /// Where in a body that lies which is looked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Targets {
-    records: Vec<String>,
+    /// None where a body has none and need not have any.
+    records: Option<Vec<String>>,
     field: Option<(Vec<String>, CursorKind)>,
     next: Option<Vec<String>>,
     last: Option<Vec<String>>,
@@ -74,12 +75,28 @@ impl Targets {
         let segments =
             |path: &FieldPath| path.segments().map(ToOwned::to_owned).collect::<Vec<_>>();
         Self {
-            records: segments(records),
+            records: Some(segments(records)),
             field: field.map(|(path, kind)| (segments(path), kind)),
             next: next.map(segments),
             last: None,
             meta: Meta::At(Vec::new()),
         }
+    }
+
+    /// Of an answer that is not asked for records: its plain values.
+    pub(crate) fn aside() -> Self {
+        Self {
+            records: None,
+            field: None,
+            next: None,
+            last: None,
+            meta: Meta::All,
+        }
+    }
+
+    /// Whether there must be records.
+    pub(crate) fn has_records(&self) -> bool {
+        self.records.is_some()
     }
 
     /// With the last record's value of that field.
@@ -103,7 +120,7 @@ impl Targets {
     /// The trail of the body itself.
     pub(crate) fn body(&self) -> Trail {
         Trail {
-            records: 0,
+            records: if self.records.is_some() { 0 } else { OFF },
             field: OFF,
             next: if self.next.is_some() { 0 } else { OFF },
             last: OFF,
@@ -126,7 +143,10 @@ impl Targets {
         let next = self.next.as_ref();
         let last = self.last.as_ref();
         Trail {
-            records: follow(&self.records, object.records, key),
+            records: self
+                .records
+                .as_ref()
+                .map_or(OFF, |path| follow(path, object.records, key)),
             field: field.map_or(OFF, |(path, _)| follow(path, object.field, key)),
             next: next.map_or(OFF, |path| follow_dotted(path, object.next, key)),
             last: last.map_or(OFF, |path| follow(path, object.last, key)),
@@ -159,7 +179,9 @@ impl Targets {
 
     /// Whether the records lie there.
     pub(crate) fn is_records(&self, trail: Trail) -> bool {
-        arrived(&self.records, trail.records)
+        self.records
+            .as_ref()
+            .is_some_and(|path| arrived(path, trail.records))
     }
 
     /// What the incremental field holds, if it lies there.
@@ -177,7 +199,10 @@ impl Targets {
 
     /// The path to the records, as the definition has it.
     pub(crate) fn records_path(&self) -> String {
-        self.records.join(".")
+        self.records
+            .as_ref()
+            .map(|path| path.join("."))
+            .unwrap_or_default()
     }
 
     /// The path to the incremental field.

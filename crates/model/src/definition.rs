@@ -9,6 +9,7 @@ pub mod parse;
 pub mod personal_data;
 pub mod pipeline;
 pub mod problem;
+pub mod request;
 pub mod set;
 pub(crate) mod wire;
 mod yaml;

@@ -31,6 +31,14 @@ impl RunId {
         &self.0[..self.0.len() - SUFFIX]
     }
 
+    /// When it was started.
+    pub fn began(&self) -> jiff::Timestamp {
+        let at = self.0.len() - SUFFIX + 1;
+        jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &self.0[at..at + 16])
+            .and_then(|began| began.to_zoned(jiff::tz::TimeZone::UTC))
+            .map_or(jiff::Timestamp::UNIX_EPOCH, |began| began.timestamp())
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -12,5 +12,6 @@ pub mod raw;
 pub mod schema;
 pub mod state;
 pub mod step;
+pub mod template;
 
 pub use failure::{Failure, FailureName};

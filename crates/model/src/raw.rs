@@ -7,6 +7,7 @@
 
 use crate::definition::pipeline::{CursorValue, Paginate};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// One committed segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,37 @@ pub struct Page {
     pub sha256: String,
     /// How many records it has.
     pub records: u64,
+    /// Which part of the resource it belongs to.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// Which part of a resource a page belongs to. All of it is absent for a resource that is pulled in one piece.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The slice's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<u64>,
+    /// The SHA-256 in hexadecimal of the request's body, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Fields that each record gets beside its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Map<String, Value>>,
+    /// Whether it was asked for beside the records, as the answers about a report are, and has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_aside: bool,
+}
+
+/// A report that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was asked for, RFC 3339.
+    pub asked_at: String,
+    /// Whether it can be downloaded.
+    pub is_ready: bool,
+    /// What the source last said about it.
+    pub answer: Value,
 }
 
 /// Where a resource's pull goes on.
@@ -86,6 +118,64 @@ pub enum Position {
         /// The URL, absolute, without secret parameters.
         url: String,
     },
+    /// In one of the slices into which the resource is cut.
+    Slice {
+        /// Its number, from 0: of parents first, then of partitions, then of windows.
+        slice: u64,
+        /// The slice's report, once it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<Report>,
+        /// Where in the slice.
+        inner: Box<Position>,
+    },
     /// Nowhere: all is there.
     End,
+}
+
+impl Position {
+    /// The position within the slice, or this one where the resource is in one piece.
+    pub fn inner(&self) -> &Self {
+        match self {
+            Self::Slice { inner, .. } => inner,
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_of_before_slices_are_read() {
+        let page = r#"{"url": "https://x/", "status": 200, "content_type": null, "requested_at": "2026-01-01T00:00:00Z",
+            "offset": 0, "length": 1, "body_length": 1, "sha256": "00", "records": 3}"#;
+        let manifest = format!(
+            r#"{{"segment": 0, "object": "raw/x", "pages": [{page}], "next": {{"at": "offset", "offset": 9}}, "cursor": null,
+            "requests": 1, "committed_at": "2026-01-01T00:00:00Z", "written_by": "cli"}}"#
+        );
+        let manifest: Manifest = serde_json::from_str(&manifest).expect("a manifest");
+        assert_eq!(manifest.next, Position::Offset { offset: 9 });
+        assert_eq!(manifest.pages[0].origin, Origin::default());
+        let written = serde_json::to_value(&manifest.pages[0]).expect("JSON");
+        assert!(written.get("slice").is_none() && written.get("is_aside").is_none());
+    }
+
+    #[test]
+    fn a_position_in_a_slice_is_written_and_read() {
+        let position = Position::Slice {
+            slice: 19_999,
+            report: None,
+            inner: Box::new(Position::Page { page: 3 }),
+        };
+        let written = serde_json::to_string(&position).expect("JSON");
+        assert_eq!(
+            written,
+            r#"{"at":"slice","slice":19999,"inner":{"at":"page","page":3}}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<Position>(&written).ok(),
+            Some(position)
+        );
+    }
 }

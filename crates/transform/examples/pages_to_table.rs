@@ -7,12 +7,12 @@
 use bytes::Bytes;
 use indexmap::IndexMap;
 use millrace_model::definition::pipeline::{
-    Concurrency, Contract, Paginate, Pipeline, Resource, Table, WriteMode,
+    Concurrency, Contract, Paginate, Pipeline, RequestForm, Resource, Slices, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::keys;
 use millrace_model::ledger::RunId;
-use millrace_model::raw::{Manifest, Page, Position};
+use millrace_model::raw::{Manifest, Origin, Page, Position};
 use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, StepInput, Unobserved};
 use millrace_store::objects::{Folder, Objects};
@@ -117,6 +117,7 @@ async fn pull(objects: &dyn Objects, run: &RunId, pages: &Path) -> Result<u32, B
             body_length: body.len() as u64,
             sha256: String::new(),
             records: 0,
+            origin: Origin::default(),
         });
         bytes.extend(frame);
         if bytes.len() >= SEGMENT_BYTES || index == last {
@@ -151,6 +152,9 @@ fn pinned(write: WriteMode) -> Pinned {
         path: String::new(),
         params: BTreeMap::new(),
         headers: BTreeMap::new(),
+        request: RequestForm::default(),
+        slices: Slices::default(),
+        report: None,
         paginate: Paginate::None,
         records: FieldPath(String::new()),
         incremental: None,
@@ -173,6 +177,7 @@ fn pinned(write: WriteMode) -> Pinned {
         description: "Measured.".to_owned(),
         schedule: None,
         concurrency: Concurrency::Forbid,
+        config: BTreeMap::new(),
         resources: vec![resource],
         tables: vec![table],
         publish: Vec::new(),

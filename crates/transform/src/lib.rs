@@ -14,7 +14,6 @@ mod column;
 mod decoder;
 mod expect;
 mod family;
-mod json;
 mod load;
 mod moment;
 mod outcome;
@@ -36,6 +35,7 @@ use millrace_model::definition::pipeline::{Resource, Table, WriteMode};
 use millrace_model::state::{CompleteRun, ResourceState};
 use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
 use millrace_model::{Failure, FailureName, keys};
+use millrace_records::Rules;
 use millrace_store::objects::Objects;
 use millrace_store::{LakeUrl, definitions, json as documents};
 use std::sync::{Arc, OnceLock};
@@ -223,12 +223,7 @@ impl Job<'_> {
             target.schemas(),
             self.table.contract,
         );
-        let path: Arc<[String]> = self
-            .resource
-            .records
-            .segments()
-            .map(str::to_owned)
-            .collect();
+        let rules = Arc::new(Rules::of(self.resource));
         let mut decoder = Decoder::new(self.table.clone(), shape);
         let mut groups = groups;
         if Decoder::backwards(&self.table) {
@@ -237,7 +232,7 @@ impl Job<'_> {
         loop {
             let mut sinks: Vec<Option<Sink>> = Vec::new();
             let mut quarantine = Quarantine::default();
-            let mut bodies = load::bodies(self.objects.clone(), groups.clone(), path.clone());
+            let mut bodies = load::bodies(self.objects.clone(), groups.clone(), rules.clone());
             let mut more = true;
             while more {
                 let loaded = bodies.try_next().await?;

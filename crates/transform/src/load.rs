@@ -1,10 +1,10 @@
 //! Bodies, made ready while others are decoded: decompressed, and cut into records.
 
-use crate::json::records;
 use crate::source::{self, Group, PageRef};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryFutureExt};
 use millrace_model::{Failure, FailureName};
+use millrace_records::{Ready, Rules};
 use millrace_store::objects::Objects;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub(crate) struct Loaded {
 pub(crate) fn bodies(
     objects: Arc<dyn Objects>,
     groups: Vec<Group>,
-    path: Arc<[String]>,
+    rules: Arc<Rules>,
 ) -> BoxStream<'static, Result<Vec<Loaded>, Failure>> {
     stream::iter(groups)
         .map(move |group| {
-            let (objects, path) = (objects.clone(), path.clone());
-            spawn(load_group(objects, group, path)).unwrap_or_else(|error| Err(stopped(&error)))
+            let (objects, rules) = (objects.clone(), rules.clone());
+            spawn(load_group(objects, group, rules)).unwrap_or_else(|error| Err(stopped(&error)))
         })
         .buffered(GROUPS_AHEAD)
         .boxed()
@@ -40,18 +40,22 @@ pub(crate) fn bodies(
 async fn load_group(
     objects: Arc<dyn Objects>,
     group: Group,
-    path: Arc<[String]>,
+    rules: Arc<Rules>,
 ) -> Result<Vec<Loaded>, Failure> {
     let fetched = source::fetch(&*objects, group).await?;
     let load = move || {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let pages = fetched.pages.into_iter();
         pages
             .map(|(page, frame)| {
                 let body = page.decompress(&frame)?;
-                let spans = records(&body, &path)
-                    .map_err(|malformed| page.bad(malformed.at, &malformed.what))?;
-                Ok(Loaded { page, body, spans })
+                let ready = rules.read(body, &page.page);
+                let Ready { text, records } =
+                    ready.map_err(|malformed| page.bad(malformed.at, &malformed.what))?;
+                Ok(Loaded {
+                    page,
+                    body: text,
+                    spans: records,
+                })
             })
             .collect()
     };

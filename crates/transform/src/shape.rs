@@ -4,13 +4,13 @@
 mod growth;
 
 use crate::column::{Column, Origin, Token, type_name};
-use crate::json::{Cursor, DEPTH, Malformed};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::error::ArrowError;
 use indexmap::IndexMap;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::{self, ColumnType, Contract, OnChange};
+use millrace_records::json::{Cursor, DEPTH, Malformed};
 use std::collections::HashMap;
 
 /// What becomes of a resource's records: a root table, and one for each list in them.

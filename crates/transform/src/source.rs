@@ -70,6 +70,10 @@ pub(crate) async fn groups(
             let mut pages: Vec<PageRef> = Vec::new();
             let mut bytes = 0;
             for (number, page) in manifest.pages.into_iter().enumerate() {
+                // What was asked beside the records has none of them.
+                if page.origin.is_aside {
+                    continue;
+                }
                 let beside = pages
                     .last()
                     .is_none_or(|last| last.page.offset + last.page.length == page.offset);
@@ -151,7 +155,7 @@ fn missing(what: &str) -> Failure {
 
 impl PageRef {
     /// The body, as it came.
-    pub(crate) fn decompress(&self, frame: &[u8]) -> Result<String, Failure> {
+    pub(crate) fn decompress(&self, frame: &[u8]) -> Result<Vec<u8>, Failure> {
         let length = self.page.body_length as usize;
         let body = if frame.is_empty() {
             Vec::new()
@@ -166,8 +170,7 @@ impl PageRef {
                 &format!("it has {} bytes and not {length}", body.len()),
             ));
         }
-        String::from_utf8(body)
-            .map_err(|error| self.bad(error.utf8_error().valid_up_to(), "it is not UTF-8"))
+        Ok(body)
     }
 
     /// What is wrong with the body at a byte.

@@ -43,7 +43,7 @@ fn walk(
     paginate: &Paginate,
     total: u64,
     size: u64,
-    start: impl Fn(&[(String, String)]) -> u64,
+    start: impl Fn(&[Parameter]) -> u64,
 ) -> Vec<(u64, u64)> {
     let mut position = Position::Start;
     let mut pages = Vec::new();
@@ -71,13 +71,13 @@ fn assert_each_once(pages: &[(u64, u64)], total: u64) -> Result<(), TestCaseErro
     Ok(())
 }
 
-fn value(parameters: &[(String, String)], name: &str) -> u64 {
+fn value(parameters: &[Parameter], name: &str) -> u64 {
     parameters
         .iter()
         .find(|(known, _)| known == name)
         .unwrap()
         .1
-        .parse()
+        .as_u64()
         .unwrap()
 }
 
@@ -115,10 +115,7 @@ fn the_first_record_may_be_number_one() {
     let sent = parameters(&offset(1000, 1), &Position::Start);
     assert_eq!(
         sent,
-        [
-            ("limit".into(), "1000".into()),
-            ("offset".into(), "1".into())
-        ]
+        [("limit".into(), 1000.into()), ("offset".into(), 1.into())]
     );
     let found = Found {
         records: 1000,

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use millrace_ingest::{Ingest, Limits};
 use millrace_model::definition::connection::{Auth, Politeness, RateLimit, Timeouts};
 use millrace_model::definition::pipeline::{
-    Concurrency, CursorValue, End, Incremental, Paginate, Pipeline, Resource, TimestampForm,
+    Concurrency, CursorValue, End, Incremental, Paginate, Pipeline, RequestForm, Resource, Slices,
+    TimestampForm,
 };
 use millrace_model::definition::{Connection, FieldPath, Pinned, SecretRef};
 use millrace_model::ledger::RunId;
@@ -190,6 +191,9 @@ impl World {
                 path: path.into(),
                 params: BTreeMap::new(),
                 headers: BTreeMap::new(),
+                request: RequestForm::default(),
+                slices: Slices::default(),
+                report: None,
                 paginate: Paginate::None,
                 records: FieldPath(records.into()),
                 incremental: None,
@@ -221,7 +225,7 @@ impl World {
     pub fn incremental(mut self) -> Self {
         self.resource.incremental = Some(Incremental {
             field: FieldPath("properties.updated".into()),
-            param: "updatedafter".into(),
+            param: Some("updatedafter".into()),
             start: CursorValue::Timestamp(1_514_764_800_000),
             lookback: Duration::from_secs(10),
             send: TimestampForm::Iso,
@@ -251,6 +255,7 @@ impl World {
                 description: String::new(),
                 schedule: None,
                 concurrency: Concurrency::Forbid,
+                config: BTreeMap::new(),
                 resources: vec![self.resource.clone()],
                 tables: Vec::new(),
                 publish: Vec::new(),

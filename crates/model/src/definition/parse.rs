@@ -9,6 +9,7 @@ mod param;
 mod personal_data;
 mod pipeline;
 mod politeness;
+mod request;
 mod schedule;
 mod table;
 mod value;

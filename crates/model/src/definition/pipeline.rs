@@ -2,6 +2,7 @@
 
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
+pub use super::request::{Body, Method, Report, RequestForm, SideRequest, Slices, Windows};
 use super::{FieldPath, millis};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -20,7 +21,10 @@ pub struct Pipeline {
     pub schedule: Option<Schedule>,
     /// What happens when it is started while it runs.
     pub concurrency: Concurrency,
-    /// What is pulled.
+    /// Values that templates of its resources see as `config`.
+    #[serde(default)]
+    pub config: BTreeMap<String, serde_json::Value>,
+    /// What is pulled; a parent stands before its children.
     pub resources: Vec<Resource>,
     /// What it becomes.
     pub tables: Vec<Table>,
@@ -86,6 +90,15 @@ pub struct Resource {
     pub params: BTreeMap<String, String>,
     /// Headers of every request, beside the connection's.
     pub headers: BTreeMap<String, String>,
+    /// How a request is made.
+    #[serde(default)]
+    pub request: RequestForm,
+    /// Into which slices the pull is cut.
+    #[serde(default)]
+    pub slices: Slices,
+    /// The report that has to be made first, if the source works that way.
+    #[serde(default)]
+    pub report: Option<Report>,
     /// How the next page is asked for.
     pub paginate: Paginate,
     /// Where in the body the list of records is; the empty path where the body itself is the list (or one record).
@@ -104,8 +117,9 @@ pub struct Resource {
 pub struct Incremental {
     /// The field of a record that grows as records change.
     pub field: FieldPath,
-    /// The query parameter in which the largest value seen so far is sent.
-    pub param: String,
+    /// The parameter in which the largest value seen so far is sent; none where templates send it as `cursor`, or
+    /// windows do.
+    pub param: Option<String>,
     /// Where the first run starts.
     pub start: CursorValue,
     /// How far before the largest value a run starts again, for records that arrive late. Timestamps only.

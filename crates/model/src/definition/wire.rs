@@ -8,3 +8,4 @@ pub(crate) mod form;
 pub(crate) mod paginate;
 pub(crate) mod personal_data;
 pub(crate) mod pipeline;
+pub(crate) mod request;

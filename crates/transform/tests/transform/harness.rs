@@ -6,12 +6,12 @@ use futures::TryStreamExt;
 use indexmap::IndexMap;
 use millrace_lake::Lake;
 use millrace_model::definition::pipeline::{
-    Column, ColumnType, Concurrency, Contract, Expectation, Paginate, Pipeline, Resource, Table,
-    WriteMode,
+    Column, ColumnType, Concurrency, Contract, Expectation, Paginate, Pipeline, RequestForm,
+    Resource, Slices, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::ledger::RunId;
-use millrace_model::raw::{Manifest, Page, Position};
+use millrace_model::raw::{Manifest, Origin, Page, Position};
 use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, StepInput, StepOutput, Unobserved};
 use millrace_model::{Failure, keys};
@@ -113,6 +113,7 @@ impl Harness {
                     body_length: body.len() as u64,
                     sha256: String::new(),
                     records: count,
+                    origin: Origin::default(),
                 });
                 bytes.extend(frame);
             }
@@ -150,6 +151,7 @@ impl Harness {
             description: "A test's.".to_owned(),
             schedule: None,
             concurrency: Concurrency::Forbid,
+            config: BTreeMap::new(),
             resources: vec![Resource {
                 name: RESOURCE.to_owned(),
                 connection: "shop".to_owned(),
@@ -157,6 +159,9 @@ impl Harness {
                 path: "/orders".to_owned(),
                 params: BTreeMap::new(),
                 headers: BTreeMap::new(),
+                request: RequestForm::default(),
+                slices: Slices::default(),
+                report: None,
                 paginate: Paginate::None,
                 records: FieldPath(self.records.to_owned()),
                 incremental: None,

@@ -1,12 +1,11 @@
 //! Wire pipeline → pipeline.
 
-use super::{paginate, personal_data, schedule, table, value};
+use super::{paginate, personal_data, request, schedule, table, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, Incremental, Pipeline, Publish, Resource, Table, WriteMode,
+    Concurrency, CursorValue, Incremental, Pipeline, Publish, Resource, Slices, Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
-use crate::definition::wire::form::AsWritten;
 use crate::definition::wire::pipeline::{IncrementalForm, PipelineFile, PublishForm, ResourceForm};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,6 +28,11 @@ pub(super) fn validate(
         Some(form) => schedule::validate(form, &root.field("schedule"), review).map(Some),
     };
 
+    let config = wire.config;
+    for name in config.keys() {
+        let at = root.field("config").field(name);
+        review.accept(&at, value::identifier(name));
+    }
     let at = root.field("resources");
     review.require(!wire.resources.is_empty(), &at, || {
         "a pipeline pulls at least one resource".to_owned()
@@ -49,7 +53,15 @@ pub(super) fn validate(
         .resources
         .into_iter()
         .enumerate()
-        .filter_map(|(index, form)| resource(form, &at.index(index), review))
+        .filter_map(|(index, form)| {
+            resource(
+                form,
+                &resource_names[..index],
+                &config,
+                &at.index(index),
+                review,
+            )
+        })
         .collect();
     let resources_are_sound = resources.len() == expected;
 
@@ -99,6 +111,7 @@ pub(super) fn validate(
         description: wire.description,
         schedule: schedule?,
         concurrency: wire.concurrency,
+        config,
         resources,
         tables,
         publish,
@@ -155,9 +168,15 @@ fn known(name: &str, names: &[String], kind: &str, at: &Path, review: &mut Revie
     });
 }
 
-fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Resource> {
+fn resource(
+    form: ResourceForm,
+    earlier: &[String],
+    config: &BTreeMap<String, serde_json::Value>,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Resource> {
     review.accept(&at.field("name"), value::part_name(&form.name));
-    review.accept(&at.field("path"), resource_path(&form.path));
+    review.accept(&at.field("path"), value::resource_path(&form.path));
     for name in form.params.keys() {
         review.accept(&at.field("params").field(name), value::plain_param(name));
     }
@@ -189,53 +208,79 @@ fn resource(form: ResourceForm, at: &Path, review: &mut Review<'_, '_>) -> Optio
         });
         key.push(field);
     }
+    let incremental = incremental?;
+    if let Some(parent) = &form.parent {
+        known(
+            parent,
+            earlier,
+            "resource before this one",
+            &at.field("parent"),
+            review,
+        );
+    }
+    let windows = match &form.windows {
+        None => None,
+        Some(form) => {
+            let start = incremental
+                .as_ref()
+                .and_then(|incremental| match incremental.start {
+                    CursorValue::Timestamp(millis) => Some(millis),
+                    _ => None,
+                });
+            Some(request::windows(form, start, &at.field("windows"), review)?)
+        }
+    };
+    let slices = Slices {
+        parent: form.parent,
+        partitions: request::partitions(form.partitions, &at.field("partitions"), review),
+        windows,
+        carry: form.carry,
+    };
+    let scope = request::Scope::new(
+        &slices,
+        incremental.is_some(),
+        form.report.is_some(),
+        config,
+    );
+    for (name, expression) in &slices.carry {
+        let at = at.field("carry").field(name);
+        review.accept(&at, value::identifier(name));
+        scope.expression(expression, &at, review);
+    }
+    let report = match form.report {
+        None => None,
+        Some(form) => Some(request::report(form, &scope, &at.field("report"), review)?),
+    };
+    let request_form = request::request(
+        form.method,
+        form.url,
+        form.body,
+        &form.path,
+        &scope,
+        at,
+        review,
+    );
+    let params = request::texts(form.params, &scope, &at.field("params"), review);
+    let headers = request::texts(form.headers, &scope, &at.field("headers"), review);
     let resource = Resource {
         name: form.name,
         connection: form.connection,
         rate_scope: form.rate_scope,
         path: form.path,
-        params: plain(form.params),
-        headers: plain(form.headers),
+        params,
+        headers,
+        request: request_form,
+        slices,
+        report,
         paginate: paginate?,
         records: records?,
-        incremental: incremental?,
+        incremental,
         personal_data: personal_data?,
         key,
     };
     check_params(&resource, at, review);
     personal_data::check_use(&resource, at, review);
     Some(resource)
-}
-
-fn plain(written: BTreeMap<String, AsWritten>) -> BTreeMap<String, String> {
-    written
-        .into_iter()
-        .map(|(name, text)| (name, text.0))
-        .collect()
-}
-
-fn resource_path(path: &str) -> Result<(), String> {
-    if path.is_empty() {
-        return Ok(());
-    }
-    if !path.starts_with('/') {
-        return Err(format!("a path begins with a slash: `/{path}`"));
-    }
-    if path.contains(['?', '#']) {
-        return Err("a path has no `?` and no `#`; query parameters stand in `params`".to_owned());
-    }
-    if path
-        .chars()
-        .any(|letter| letter.is_whitespace() || letter.is_control())
-    {
-        return Err("a path has no blanks; write `%20`".to_owned());
-    }
-    if path.split('/').any(|segment| segment == "..") {
-        return Err(
-            "a path does not go up (`..`): it stands below the connection's `base_url`".to_owned(),
-        );
-    }
-    Ok(())
 }
 
 /// Reports parameters that two parts of a resource would set.
@@ -245,7 +290,7 @@ fn check_params(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
         resource
             .incremental
             .iter()
-            .map(|incremental| incremental.param.as_str()),
+            .filter_map(|incremental| incremental.param.as_deref()),
     );
     for (index, name) in set.iter().enumerate() {
         review.require(
@@ -265,7 +310,9 @@ fn incremental(
     review: &mut Review<'_, '_>,
 ) -> Option<Incremental> {
     let field = review.accept(&at.field("field"), value::field_path(&form.field));
-    review.accept(&at.field("param"), value::query_param(&form.param));
+    if let Some(param) = &form.param {
+        review.accept(&at.field("param"), value::query_param(param));
+    }
     let start = review.accept(&at.field("start"), start(&form.start.0));
     let lookback = match &form.lookback {
         None => Some(Duration::ZERO),

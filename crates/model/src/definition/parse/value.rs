@@ -217,3 +217,42 @@ pub(super) fn query_param(name: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// What is appended to a connection's `base_url`; templates may stand in it.
+pub(super) fn resource_path(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    if !path.starts_with('/') {
+        return Err(format!("a path begins with a slash: `/{path}`"));
+    }
+    // What stands in a template is not the path's.
+    let path = &without_templates(path);
+    if path.contains(['?', '#']) {
+        return Err("a path has no `?` and no `#`; query parameters stand in `params`".to_owned());
+    }
+    if path
+        .chars()
+        .any(|letter| letter.is_whitespace() || letter.is_control())
+    {
+        return Err("a path has no blanks; write `%20`".to_owned());
+    }
+    if path.split('/').any(|segment| segment == "..") {
+        return Err(
+            "a path does not go up (`..`): it stands below the connection's `base_url`".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// The text with a letter in the place of each template.
+fn without_templates(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("{{") {
+        plain.push_str(before);
+        plain.push('x');
+        rest = behind.split_once("}}").map_or("", |(_, behind)| behind);
+    }
+    plain + rest
+}

@@ -3,7 +3,10 @@
 use super::form::{AsWritten, DurationText, TextOr};
 use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
-use crate::definition::pipeline::{Concurrency, OnChange, Otherwise, TimestampForm, WriteMode};
+use super::request::{BodyForm, ReportForm, WindowsForm};
+use crate::definition::pipeline::{
+    Concurrency, Method, OnChange, Otherwise, TimestampForm, WriteMode,
+};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -26,7 +29,10 @@ pub(crate) struct PipelineFile {
     /// What happens when it is started while it runs; `forbid` unless said otherwise.
     #[serde(default)]
     pub(crate) concurrency: Concurrency,
-    /// What is pulled.
+    /// Values that templates of its resources see as `config`.
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, serde_json::Value>,
+    /// What is pulled; a parent stands before its children.
     #[schemars(length(min = 1))]
     pub(crate) resources: Vec<ResourceForm>,
     /// What it becomes.
@@ -79,12 +85,31 @@ pub(crate) struct ResourceForm {
     #[serde(default)]
     #[schemars(regex(pattern = r"^(/[^?#\s]*)?$"), example = &"/query")]
     pub(crate) path: String,
+    /// A URL in the place of `base_url` and path, absolute or relative to `base_url`. No credential goes to another host.
+    pub(crate) url: Option<String>,
+    /// `POST` where there is a body, else `GET`.
+    pub(crate) method: Option<Method>,
     /// Query parameters of every request.
     #[serde(default)]
     pub(crate) params: BTreeMap<String, AsWritten>,
     /// Headers of every request, beside the connection's.
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, AsWritten>,
+    /// What is sent as the body.
+    pub(crate) body: Option<BodyForm>,
+    /// The resource for each of whose records this one is asked for: templates see the record as `parent`.
+    #[schemars(example = &"orders")]
+    pub(crate) parent: Option<String>,
+    /// Lists of values, with each of which this one is asked for: templates see them as `partition`.
+    #[serde(default)]
+    pub(crate) partitions: IndexMap<String, Vec<serde_json::Value>>,
+    /// Windows of time, with each of which this one is asked for: templates see its bounds as `window`.
+    pub(crate) windows: Option<WindowsForm>,
+    /// Fields that every record gets beside its own: `{ order_id: parent.id }`.
+    #[serde(default)]
+    pub(crate) carry: BTreeMap<String, String>,
+    /// A report that has to be asked for and waited for first.
+    pub(crate) report: Option<ReportForm>,
     /// How the next page is asked for. Absent where the source's first answer shows it.
     pub(crate) paginate: Option<PaginateForm>,
     /// Where in the body the list of records is: `features`, `data.items`. Absent where the body itself is the list.
@@ -105,8 +130,9 @@ pub(crate) struct ResourceForm {
 pub(crate) struct IncrementalForm {
     /// The field of a record that grows as records change: `properties.updated`.
     pub(crate) field: String,
-    /// The query parameter in which the largest value seen so far is sent.
-    pub(crate) param: String,
+    /// The parameter in which the largest value seen so far is sent. Absent where a template sends it as `cursor`, or
+    /// windows do.
+    pub(crate) param: Option<String>,
     /// Where the first run starts: a time (`2026-01-01T00:00:00Z`), a whole number, or text.
     pub(crate) start: StartForm,
     /// How far before the largest value a run starts again, for records that arrive late; of times alone.

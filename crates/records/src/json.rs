@@ -5,19 +5,20 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// How deep objects and lists may lie in one another.
-pub(crate) const DEPTH: usize = 96;
+pub const DEPTH: usize = 96;
 
 /// What is not JSON, or ends too early.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed {
+pub struct Malformed {
     /// The byte at which it shows.
-    pub(crate) at: usize,
+    pub at: usize,
     /// What is wrong there.
-    pub(crate) what: Cow<'static, str>,
+    pub what: Cow<'static, str>,
 }
 
 impl Malformed {
-    pub(crate) fn new(at: usize, what: impl Into<Cow<'static, str>>) -> Self {
+    /// What is wrong at a byte.
+    pub fn new(at: usize, what: impl Into<Cow<'static, str>>) -> Self {
         Self {
             at,
             what: what.into(),
@@ -27,26 +28,29 @@ impl Malformed {
 
 /// A place in a text.
 #[derive(Clone, Debug)]
-pub(crate) struct Cursor<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) at: usize,
+pub struct Cursor<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// The byte that comes next.
+    pub at: usize,
 }
 
 /// What stands between quotes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Quoted<'a> {
+pub struct Quoted<'a> {
     raw: &'a str,
     escaped: bool,
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(text: &'a str, at: usize) -> Self {
+    /// The place at a byte of a text.
+    pub fn new(text: &'a str, at: usize) -> Self {
         Self { text, at }
     }
 
     /// The next byte that is not white space, without passing it.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Result<u8, Malformed> {
+    pub fn peek(&mut self) -> Result<u8, Malformed> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
             match byte {
@@ -59,7 +63,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes that byte.
     #[inline]
-    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+    pub fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.peek()? == byte {
             self.at += 1;
             return Ok(());
@@ -70,7 +74,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes a text.
     #[inline]
-    pub(crate) fn quoted(&mut self) -> Result<Quoted<'a>, Malformed> {
+    pub fn quoted(&mut self) -> Result<Quoted<'a>, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
         let bytes = self.text.as_bytes();
@@ -94,7 +98,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes a number; says its text and whether it is a whole one.
     #[inline]
-    pub(crate) fn number(&mut self) -> Result<(&'a str, bool), Malformed> {
+    pub fn number(&mut self) -> Result<(&'a str, bool), Malformed> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         let digits = |mut at: usize| {
@@ -130,7 +134,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes `true`, `false` or `null`.
     #[inline]
-    pub(crate) fn word(&mut self, word: &str) -> Result<(), Malformed> {
+    pub fn word(&mut self, word: &str) -> Result<(), Malformed> {
         if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             self.at += word.len();
             Ok(())
@@ -141,7 +145,7 @@ impl<'a> Cursor<'a> {
 
     /// Behind an element of a list or an object: whether another one comes, or `close` was passed.
     #[inline]
-    pub(crate) fn another(&mut self, close: u8) -> Result<bool, Malformed> {
+    pub fn another(&mut self, close: u8) -> Result<bool, Malformed> {
         match self.peek()? {
             b',' => {
                 self.at += 1;
@@ -159,7 +163,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes any value, looking no closer than it takes to find its end.
-    pub(crate) fn skip(&mut self) -> Result<Range<usize>, Malformed> {
+    pub fn skip(&mut self) -> Result<Range<usize>, Malformed> {
         let first = self.peek()?;
         let start = self.at;
         match first {
@@ -202,7 +206,7 @@ impl<'a> Cursor<'a> {
 impl<'a> Quoted<'a> {
     /// The text that is meant.
     #[inline]
-    pub(crate) fn text(self) -> Cow<'a, str> {
+    pub fn text(self) -> Cow<'a, str> {
         if self.escaped {
             Cow::Owned(unescape(self.raw))
         } else {
@@ -212,7 +216,7 @@ impl<'a> Quoted<'a> {
 
     /// The text as it is written, where that is the one that is meant.
     #[inline]
-    pub(crate) fn plain(self) -> Option<&'a str> {
+    pub fn plain(self) -> Option<&'a str> {
         (!self.escaped).then_some(self.raw)
     }
 }
@@ -274,7 +278,7 @@ fn code_unit(text: &str) -> (Option<u32>, &str) {
 
 /// Where the records of a body lie: the elements of the list at that path, or the one object there. A body that ends too
 /// early is malformed even where all its records could be found.
-pub(crate) fn records(body: &str, path: &[&str]) -> Result<Vec<Range<usize>>, Malformed> {
+pub fn records(body: &str, path: &[&str]) -> Result<Vec<Range<usize>>, Malformed> {
     let start = if body.starts_with('\u{feff}') { 3 } else { 0 };
     let mut cursor = Cursor::new(body, start);
     if cursor.peek().is_err() {

@@ -1,0 +1,175 @@
+//! The slices of a resource: each parent record, with each tuple of partitions, with each window of time. A slice is known
+//! by its number alone, so that a checkpoint holds a number, however many slices there are.
+
+mod parents;
+
+use crate::request::Requests;
+use jiff::Timestamp;
+use millrace_model::definition::Pinned;
+use millrace_model::definition::pipeline::{CursorValue, Resource};
+use millrace_model::step::StepInput;
+use millrace_model::{Failure, FailureName};
+use millrace_store::objects::Objects;
+use parents::{Found, Parents};
+use serde_json::{Map, Value, json};
+
+/// One slice.
+#[derive(Clone, Debug)]
+pub(crate) struct Slice {
+    pub(crate) number: u64,
+    /// What templates see of it.
+    pub(crate) scope: Value,
+    /// Fields that each of its records gets.
+    pub(crate) carried: Option<Map<String, Value>>,
+}
+
+/// What there is at a number.
+#[derive(Debug)]
+pub(crate) enum At {
+    Slice(Box<Slice>),
+    /// The parent resource is not complete yet.
+    NotYet,
+    /// There are no more slices.
+    End,
+}
+
+/// The slices of a resource in one run.
+#[derive(Debug)]
+pub(crate) struct Slices<'a> {
+    resource: &'a Resource,
+    parents: Option<Parents<'a>>,
+    /// Where the windows begin and where they end, in milliseconds since 1970; none where there are none.
+    span: Option<(i64, i64)>,
+}
+
+impl<'a> Slices<'a> {
+    /// The slices of a run that began at `now` and asks from `start` on.
+    pub(crate) fn new(
+        objects: &'a dyn Objects,
+        input: &'a StepInput,
+        pinned: &'a Pinned,
+        resource: &'a Resource,
+        now: Timestamp,
+        start: Option<&CursorValue>,
+    ) -> Result<Self, Failure> {
+        let parents = match &resource.slices.parent {
+            None => None,
+            Some(name) => Some(Parents::new(objects, input, pinned, name)?),
+        };
+        let span = resource.slices.windows.as_ref().and_then(|windows| {
+            let from = match (windows.start, start) {
+                (Some(start), _) => start,
+                (None, Some(CursorValue::Timestamp(start))) => *start,
+                _ => return None,
+            };
+            Some((from, now.as_millisecond()))
+        });
+        Ok(Self {
+            resource,
+            parents,
+            span,
+        })
+    }
+
+    /// Whether there is anything but the one slice that has nothing to say.
+    pub(crate) fn is_cut(resource: &Resource) -> bool {
+        !resource.slices.is_whole() || resource.report.is_some()
+    }
+
+    /// How many slices each parent has.
+    fn each(&self) -> u64 {
+        let partitions = self.resource.slices.partitions.values();
+        partitions
+            .map(|values| values.len() as u64)
+            .product::<u64>()
+            * self.windows()
+    }
+
+    fn windows(&self) -> u64 {
+        let Some((windows, (from, to))) = self.resource.slices.windows.as_ref().zip(self.span)
+        else {
+            return u64::from(self.resource.slices.windows.is_none());
+        };
+        let step = windows.step.as_millis().max(1) as u64;
+        (to.saturating_sub(from).max(0) as u64).div_ceil(step)
+    }
+
+    /// The slice of that number, or the next one that there is.
+    pub(crate) async fn at(&mut self, mut number: u64, requests: &Requests) -> Result<At, Failure> {
+        let each = self.each();
+        if each == 0 {
+            return Ok(At::End);
+        }
+        let mut scope = Map::new();
+        match &mut self.parents {
+            None if number >= each => return Ok(At::End),
+            None => {}
+            Some(parents) => match parents.at(number / each).await? {
+                Found::Record(record) => drop(scope.insert("parent".to_owned(), record)),
+                Found::NotYet => return Ok(At::NotYet),
+                Found::End => return Ok(At::End),
+            },
+        }
+        let whole = number;
+        number %= each;
+        let windows = self.windows();
+        if let Some(window) = self.window(number % windows)? {
+            scope.insert("window".to_owned(), window);
+        }
+        number /= windows;
+        let mut partition = Map::new();
+        // The last list turns fastest.
+        for (name, values) in self.resource.slices.partitions.iter().rev() {
+            let count = values.len() as u64;
+            let value = values.get((number % count) as usize).cloned();
+            partition.insert(name.clone(), value.unwrap_or_default());
+            number /= count;
+        }
+        if !partition.is_empty() {
+            scope.insert("partition".to_owned(), partition.into());
+        }
+        let scope = Value::Object(scope);
+        let carried = self.carried(&scope, requests)?;
+        Ok(At::Slice(Box::new(Slice {
+            number: whole,
+            scope,
+            carried,
+        })))
+    }
+
+    fn window(&self, number: u64) -> Result<Option<Value>, Failure> {
+        let Some((windows, (from, to))) = self.resource.slices.windows.as_ref().zip(self.span)
+        else {
+            return Ok(None);
+        };
+        let step = windows.step.as_millis() as i64;
+        let start = from.saturating_add(step.saturating_mul(number as i64));
+        let end = start.saturating_add(step).min(to);
+        let text = |millis: i64| {
+            let moment = Timestamp::from_millisecond(millis).map_err(|error| {
+                Failure::new(
+                    FailureName::BadDefinition,
+                    format!("a window of time: {error}"),
+                )
+            })?;
+            Ok::<_, Failure>(moment.to_string())
+        };
+        Ok(Some(json!({ "start": text(start)?, "end": text(end)? })))
+    }
+
+    fn carried(
+        &self,
+        scope: &Value,
+        requests: &Requests,
+    ) -> Result<Option<Map<String, Value>>, Failure> {
+        let carry = &self.resource.slices.carry;
+        if carry.is_empty() {
+            return Ok(None);
+        }
+        let mut carried = Map::new();
+        for (name, expression) in carry {
+            carried.insert(name.clone(), requests.value(expression, scope)?);
+        }
+        Ok(Some(carried))
+    }
+}

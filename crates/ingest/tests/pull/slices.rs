@@ -1,0 +1,329 @@
+//! Resources that are pulled in slices: partitions, windows of time, and the children of parents.
+
+use crate::plant::{Asked, Plant, Source, json_of};
+use axum::response::Response;
+use millrace_model::raw::Position;
+use millrace_model::step::{Deadline, Next, Unobserved};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[tokio::test]
+async fn partitions_and_windows_are_multiplied_and_each_slice_is_paged_through() {
+    let source = Source::new(|asked| {
+        let page = asked.number("page", 1);
+        let rows = if page == 1 { 2 } else { 1 };
+        json_of(json!(vec![json!({ "page": page }); rows]))
+    })
+    .await;
+    let plant = Plant::new(
+        &source.url,
+        r#"
+  - name: sales
+    connection: source
+    path: /{{ partition.region }}/sales
+    params: { kind: "{{ partition.kind }}", from: "{{ window.start }}", to: "{{ window.end | date('%Y-%m-%d') }}" }
+    partitions: { region: [emea, "a/b"], kind: [1, 2] }
+    windows: { start: 2018-02-02, step: 2d }
+    carry: { region: partition.region, kind: partition.kind, day: window.start }
+    paginate: { page: { size: 2 } }
+"#,
+    );
+    let records = plant.pull("sales").await;
+    let asked: Vec<String> = source
+        .asked()
+        .iter()
+        .map(|asked| asked.uri.to_string())
+        .collect();
+    // Runs of these tests began on 2018-02-07: the last window is a day long.
+    let windows = [
+        "from=2018-02-02T00%3A00%3A00Z&kind=1&to=2018-02-04",
+        "from=2018-02-04T00%3A00%3A00Z&kind=1&to=2018-02-06",
+        "from=2018-02-06T00%3A00%3A00Z&kind=1&to=2018-02-07",
+    ];
+    let expected = windows
+        .iter()
+        .flat_map(|window| [1, 2].map(|page| format!("/emea/sales?{window}&page={page}")));
+    assert_eq!(asked[..6], expected.collect::<Vec<_>>());
+    assert_eq!(asked.len(), 2 * 2 * 3 * 2);
+    assert!(asked[12].starts_with("/a%2Fb/sales?"));
+    assert_eq!(records.len(), 2 * 2 * 3 * 3);
+    assert_eq!(
+        records[3],
+        json!({ "region": "emea", "kind": 1, "day": "2018-02-04T00:00:00Z", "page": 1 })
+    );
+    let manifests = plant.manifests("sales").await;
+    assert_eq!(manifests.last().unwrap().next, Position::End);
+}
+
+#[tokio::test]
+async fn windows_of_an_incremental_resource_begin_where_the_last_run_ended() {
+    let source = Source::new(|asked| {
+        let from = asked.param("from").unwrap();
+        json_of(json!([{ "at": from }]))
+    })
+    .await;
+    let plant = Plant::new(
+        &source.url,
+        r#"
+  - name: sales
+    connection: source
+    path: /sales
+    params: { from: "{{ window.start }}" }
+    windows: { step: 1d }
+    incremental: { field: at, start: 2018-02-04 }
+    paginate: none
+"#,
+    );
+    assert_eq!(plant.pull("sales").await.len(), 3);
+    let input = plant.input(2, "sales").await;
+    let output = plant
+        .ingest()
+        .run(&input, Deadline::NONE, &Unobserved)
+        .await
+        .unwrap();
+    assert_eq!(output.counts["requests"], 1);
+    assert_eq!(
+        source.asked()[3].param("from").unwrap(),
+        "2018-02-06T00:00:00Z"
+    );
+}
+
+/// Customers, their orders and the orders' lines.
+fn shop(asked: &Asked) -> Response {
+    let path: Vec<&str> = asked.uri.path().trim_matches('/').split('/').collect();
+    let page = asked.number("page", 1);
+    let rows: Vec<Value> = match path.as_slice() {
+        ["customers"] => (1..=7)
+            .skip((page - 1) * 3)
+            .take(3)
+            .map(|id| json!({ "id": id, "name": format!("n{id}"), "tier": { "level": id % 2 } }))
+            .collect(),
+        // Customer 3 has no orders.
+        ["customers", "3", "orders"] => Vec::new(),
+        ["customers", id, "orders"] => {
+            let id: usize = id.parse().unwrap();
+            let orders = (0..id).map(|order| json!({ "number": id * 100 + order }));
+            orders.skip((page - 1) * 3).take(3).collect()
+        }
+        ["orders", number, "lines"] => vec![json!({ "sku": format!("s{number}") })],
+        _ => panic!("{}", asked.uri),
+    };
+    json_of(json!({ "rows": rows }))
+}
+
+const SHOP: &str = r"
+  - name: customers
+    connection: source
+    path: /customers
+    paginate: { page: { size: 3 } }
+    records: rows
+  - name: orders
+    connection: source
+    parent: customers
+    path: /customers/{{ parent.id }}/orders
+    carry: { customer_id: parent.id, level: parent.tier.level }
+    paginate: { page: { size: 3 } }
+    records: rows
+  - name: lines
+    connection: source
+    parent: orders
+    path: /orders/{{ parent.number }}/lines
+    carry: { order: parent.number, customer_id: parent.customer_id }
+    paginate: none
+    records: rows
+";
+
+fn expected_lines() -> Vec<Value> {
+    let customers = [1, 2, 4, 5, 6, 7];
+    let orders = customers
+        .into_iter()
+        .flat_map(|id| (0..id).map(move |order| (id, id * 100 + order)));
+    orders
+        .map(|(id, order)| json!({ "customer_id": id, "order": order, "sku": format!("s{order}") }))
+        .collect()
+}
+
+#[tokio::test]
+async fn children_are_asked_for_with_each_of_their_parents_and_get_fields_of_it() {
+    let source = Source::new(shop).await;
+    let plant = Plant::new(&source.url, SHOP);
+    plant.pull("customers").await;
+    let orders = plant.pull("orders").await;
+    assert_eq!(orders.len(), 25);
+    assert_eq!(
+        orders[1],
+        json!({ "customer_id": 2, "level": 0, "number": 200 })
+    );
+    assert_eq!(plant.pull("lines").await, expected_lines());
+    assert_eq!(plant.state("lines").await.unwrap().runs[0].records, 25);
+}
+
+#[tokio::test]
+async fn a_pull_of_children_that_is_killed_again_and_again_leaves_what_a_clean_one_leaves() {
+    let source = Source::new(shop).await;
+    let mut plant = Plant::new(&source.url, SHOP);
+    plant.limits.segment_bytes = 1;
+    for name in ["customers", "orders", "lines"] {
+        let input = plant.input(1, name).await;
+        for calls in 3..60 {
+            let dying = plant.ingest_until(calls);
+            let _ = dying.run(&input, Deadline::NONE, &Unobserved).await;
+        }
+        plant.run(name).await.unwrap();
+    }
+    assert_eq!(plant.records("lines").await, expected_lines());
+    let mut times: BTreeMap<String, u32> = BTreeMap::new();
+    for asked in source.asked() {
+        *times.entry(asked.uri.to_string()).or_default() += 1;
+    }
+    // A request is repeated only where its answer was not committed: not more often than the step was killed.
+    assert!(times.values().sum::<u32>() < times.len() as u32 + 3 * 57);
+}
+
+#[tokio::test]
+async fn a_child_waits_until_its_parent_is_complete() {
+    let source = Source::new(shop).await;
+    let plant = Plant::new(&source.url, SHOP);
+    let input = plant.input(1, "orders").await;
+    let soon = || Deadline::after(Duration::from_secs(5));
+    let output = plant
+        .ingest()
+        .run(&input, soon(), &Unobserved)
+        .await
+        .unwrap();
+    assert_eq!((output.next, output.wait_seconds), (Next::Wait, 15));
+    assert_eq!(output.input, input, "waiting is no invocation that counts");
+    assert!(source.asked().is_empty());
+    // A task waits by itself.
+    let ingest = plant.ingest();
+    let waiting = ingest.run(&input, Deadline::NONE, &Unobserved);
+    let parent = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        plant.pull("customers").await
+    };
+    let (output, _) = tokio::join!(waiting, parent);
+    assert_eq!(output.unwrap().next, Next::Done);
+    assert_eq!(plant.records("orders").await.len(), 25);
+}
+
+#[tokio::test]
+async fn a_parent_without_records_has_no_children() {
+    let source = Source::new(|_| json_of(json!({ "rows": [] }))).await;
+    let plant = Plant::new(&source.url, SHOP);
+    for name in ["customers", "orders", "lines"] {
+        assert_eq!(plant.pull(name).await, [0; 0]);
+        let manifests = plant.manifests(name).await;
+        assert_eq!(manifests.last().unwrap().next, Position::End);
+    }
+    assert_eq!(source.asked().len(), 1);
+}
+
+/// How much memory this process has had at most, in KiB.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_ascii_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// In a process of its own, so that its memory can be measured.
+#[test]
+fn twenty_thousand_children_are_pulled_through_several_lambdas_and_kills() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "slices::many_children",
+            "--ignored",
+            "--nocapture",
+        ])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}"
+    );
+    println!("{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by the test before it"]
+async fn many_children() {
+    let parents: usize = match std::env::var("MILLRACE_TEST_LENGTH").as_deref() {
+        Ok("long") => 20_000,
+        _ => 2_000,
+    };
+    let source = Source::new(move |asked| {
+        if let Some(id) = asked.uri.path().strip_prefix("/child/") {
+            std::thread::sleep(Duration::from_millis(1));
+            return json_of(json!([{ "of": id, "text": "x".repeat(400) }]));
+        }
+        let offset = asked.number("offset", 0);
+        let rows = (offset..parents).take(1_000);
+        let rows = rows.map(|id| json!({ "id": id, "text": "y".repeat(200) }));
+        json_of(json!(rows.collect::<Vec<_>>()))
+    })
+    .await;
+    let plant = Plant::new(
+        &source.url,
+        r"
+  - name: parents
+    connection: source
+    path: /parents
+    paginate: { offset: { limit: 1000 } }
+  - name: children
+    connection: source
+    parent: parents
+    path: /child/{{ parent.id }}
+    carry: { parent_id: parent.id }
+    paginate: none
+",
+    );
+    plant.pull("parents").await;
+    let before = peak_kib();
+    let mut input = plant.input(1, "children").await;
+    let mut lambdas = 0;
+    let time = Duration::from_millis(if parents > 5_000 { 4_000 } else { 600 });
+    loop {
+        // Every other Lambda is killed half way.
+        let killed = plant.ingest();
+        let _ = tokio::time::timeout(
+            time / 2,
+            killed.run(&input, Deadline::after(time), &Unobserved),
+        )
+        .await;
+        let ingest = plant.ingest();
+        let output = ingest
+            .run(&input, Deadline::after(time), &Unobserved)
+            .await
+            .unwrap();
+        lambdas += 1;
+        let manifests = plant.manifests("children").await;
+        let next = serde_json::to_string(&manifests.last().unwrap().next).unwrap();
+        assert!(next.len() < 100, "what a checkpoint says is small: {next}");
+        if output.next == Next::Done {
+            break;
+        }
+        assert_eq!(output.next, Next::More);
+        input = output.input;
+        // Left to a task by now; this test goes on with Lambdas.
+        input.invocation = 0;
+    }
+    let grown = peak_kib().saturating_sub(before);
+    println!("{parents} children in {lambdas} Lambdas, {grown} KiB more memory than before");
+    assert!(lambdas > 1, "one Lambda was enough");
+    assert!(grown < 64 * 1024, "{grown} KiB more than before");
+    let records = plant.records("children").await;
+    assert_eq!(records.len(), parents);
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(record["parent_id"], number);
+        assert_eq!(record["of"], number.to_string());
+    }
+    let requests = source.asked().len() - parents / 1_000 - 1;
+    let most = parents + 2_000 * lambdas;
+    assert!(
+        requests <= most,
+        "{requests} requests for {parents} children"
+    );
+}
