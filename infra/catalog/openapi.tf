@@ -19,6 +19,7 @@ locals {
   param_types = {
     int       = { type = "integer", format = "int64" }
     double    = { type = "number", format = "double" }
+    decimal   = { type = "number" }
     bool      = { type = "boolean" }
     string    = { type = "string" }
     date      = { type = "string", format = "date" }
@@ -46,7 +47,7 @@ locals {
               in       = strcontains(route.path, "{${param.name}}") ? "path" : "query"
               required = strcontains(route.path, "{${param.name}}") || coalesce(try(param.required, null), false)
               schema   = local.param_types[param.type]
-            }
+            } if try(param.claim, null) == null # what a claim says, no request does
           ],
           [for param in local.paging : param if !contains(route.params[*].name, param.name)],
         )

@@ -1,16 +1,69 @@
-//! `millrace check`: all definitions, all errors at once.
+//! `millrace check`: all definitions, all errors at once; with a store, whether it can answer every route by an index; with
+//! an old contract, what the new one breaks of it.
 
 use crate::table::{green, red};
-use crate::workspace::Workspace;
+use crate::workspace::{STORE_READER, Workspace};
+use anyhow::Context;
+use clap::Args;
+use millrace_model::definition::set::DefinitionSet;
+use millrace_serve::check::Checked;
+use millrace_serve::{Serve, contract};
+use millrace_store::secrets::LocalSecrets;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Prints every problem of every definition.
-pub fn check(workspace: &Workspace) -> anyhow::Result<ExitCode> {
-    let (set, problems) = workspace.definitions()?;
-    for problem in &problems {
-        println!("{problem}");
-    }
-    if problems.is_empty() {
+/// Says everything that is wrong with the definitions; exit status 1 if anything is.
+#[derive(Args)]
+pub struct Check {
+    /// A file with the reader's credentials of an operational store, as its secret holds them: every query is prepared
+    /// and explained there.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// An earlier openapi.json: what the endpoints break of it is named. Columns are compared where a store is given.
+    #[arg(long, value_name = "FILE", requires = "store")]
+    against: Option<PathBuf>,
+}
+
+impl Check {
+    /// Prints every problem of every definition.
+    pub async fn check(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
+        let (set, problems) = workspace.definitions()?;
+        for problem in &problems {
+            println!("{problem}");
+        }
+        if !problems.is_empty() {
+            let files: std::collections::BTreeSet<_> =
+                problems.iter().map(|problem| &problem.file).collect();
+            return Ok(not_ok(
+                problems.len(),
+                &format!("problems in {} files", files.len()),
+            ));
+        }
+        if let Some(store) = &self.store {
+            let checked = on_store(workspace, &set, store).await?;
+            for finding in &checked.findings {
+                println!(
+                    "endpoints/{}.yaml: routes.{}.query: {}",
+                    finding.endpoint, finding.path, finding.message
+                );
+            }
+            if !checked.findings.is_empty() {
+                return Ok(not_ok(
+                    checked.findings.len(),
+                    "routes that the store cannot answer well",
+                ));
+            }
+            if let Some(old) = &self.against {
+                let broken = contract::breaking(&read(old)?, &checked.contract);
+                for line in &broken {
+                    println!("{line}");
+                }
+                if !broken.is_empty() {
+                    return Ok(not_ok(broken.len(), "breaking changes"));
+                }
+            }
+        }
         println!(
             "{} {} connections, {} pipelines, {} endpoints",
             green("ok:"),
@@ -18,15 +71,33 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<ExitCode> {
             set.pipelines.len(),
             set.endpoints.len()
         );
-        return Ok(ExitCode::SUCCESS);
+        Ok(ExitCode::SUCCESS)
     }
-    let files: std::collections::BTreeSet<_> =
-        problems.iter().map(|problem| &problem.file).collect();
-    println!(
-        "{} {} problems in {} files",
-        red("not ok:"),
-        problems.len(),
-        files.len()
+}
+
+async fn on_store(
+    workspace: &Workspace,
+    set: &DefinitionSet,
+    credentials: &Path,
+) -> anyhow::Result<Checked> {
+    let text = std::fs::read_to_string(credentials)
+        .with_context(|| format!("cannot read {}", credentials.display()))?;
+    let secrets = LocalSecrets::new(None, [(LocalSecrets::variable(STORE_READER), text)]);
+    let serve = Serve::new(
+        workspace.objects()?,
+        Arc::new(secrets),
+        STORE_READER.to_owned(),
     );
-    Ok(ExitCode::FAILURE)
+    let endpoints: Vec<_> = set.endpoints.values().collect();
+    Ok(serve.check(&endpoints).await?)
+}
+
+fn read(file: &Path) -> anyhow::Result<serde_json::Value> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
+}
+
+fn not_ok(count: usize, of_what: &str) -> ExitCode {
+    println!("{} {count} {of_what}", red("not ok:"));
+    ExitCode::FAILURE
 }

@@ -50,7 +50,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Says everything that is wrong with the definitions; exit status 1 if anything is.
-    Check,
+    Check(check::Check),
     /// Writes a first version of a definition.
     New(new::New),
     /// Pulls one pipeline and makes its tables, in this process, into a local folder.
@@ -88,7 +88,7 @@ fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<Exi
         .enable_all()
         .build()?;
     let result = match command {
-        Command::Check => check::check(workspace),
+        Command::Check(check) => runtime.block_on(check.check(workspace)),
         Command::New(new) => new.write(workspace),
         Command::Run(run) => runtime.block_on(run.run(workspace)),
         Command::Serve(serve) => runtime.block_on(serve.serve(workspace)),

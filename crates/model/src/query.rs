@@ -105,6 +105,12 @@ impl Query {
         &self.relations
     }
 
+    /// Whether the same tables always give the same answer: nothing in it asks for the time, or for chance.
+    pub fn is_steady(&self) -> bool {
+        let sql = self.sql.to_lowercase();
+        functions::UNSTEADY.iter().all(|word| !sql.contains(word))
+    }
+
     /// The output columns by which it sorts, and whether each descends; empty where it does not sort. None where it sorts
     /// by something else than its output columns, or puts NULLs elsewhere than PostgreSQL does by itself.
     pub fn order_by(&self) -> Option<&[(String, bool)]> {

@@ -1,14 +1,19 @@
 //! The envelope: `{"data": […], "error": […], "page": {"next": …}}`, whatever happens.
 
+use crate::dataset::Dataset;
+use crate::format::Format;
 use crate::problem::Problem;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use millrace_model::definition::endpoint::Caching;
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What stands before the rows.
 pub const HEAD: &[u8] = b"{\"data\":[";
@@ -28,17 +33,90 @@ pub fn finish(body: &mut Vec<u8>, next: Option<&str>) {
     body.extend_from_slice(b"}}");
 }
 
+/// What goes with an answer's rows.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// In which form they are.
+    pub format: Format,
+    /// The next page's cursor.
+    pub next: Option<&'a str>,
+    /// What tells this answer from all others; none where nobody can tell.
+    pub etag: Option<&'a HeaderValue>,
+    /// What the answer was made from.
+    pub dataset: Option<&'a Dataset>,
+    /// How long it may be kept.
+    pub cache: Option<Caching>,
+}
+
 /// An answer with rows.
-pub fn rows(body: Vec<u8>, cache: Option<Duration>) -> Response<Bytes> {
-    let mut response = json(StatusCode::OK, body.into());
-    if let Some(ttl) = cache {
+pub fn rows(body: Bytes, about: &Rows<'_>) -> Response<Bytes> {
+    let mut response = with_headers(StatusCode::OK, body, Some(about.format.content_type()));
+    describe(&mut response, about);
+    response
+}
+
+/// An answer to who has the rows already.
+pub fn not_modified(about: &Rows<'_>) -> Response<Bytes> {
+    let mut response = with_headers(StatusCode::NOT_MODIFIED, Bytes::new(), None);
+    describe(&mut response, about);
+    response
+}
+
+fn describe(response: &mut Response<Bytes>, about: &Rows<'_>) {
+    let headers = response.headers_mut();
+    headers.insert(
+        VARY,
+        HeaderValue::from_static("accept, authorization, x-api-key"),
+    );
+    if let Some(etag) = about.etag {
+        headers.insert(ETAG, etag.clone());
+    }
+    if let Some(Caching { ttl, stale }) = about.cache {
         // Whole seconds are all that HTTP knows; what may be kept for less may not be kept.
-        let value = HeaderValue::try_from(format!("private, max-age={}", ttl.as_secs()));
+        let stale = match stale.as_secs() {
+            0 => String::new(),
+            seconds => format!(", stale-while-revalidate={seconds}"),
+        };
+        let value = HeaderValue::try_from(format!("private, max-age={}{stale}", ttl.as_secs()));
         if let Ok(value) = value {
-            response.headers_mut().insert(CACHE_CONTROL, value);
+            headers.insert(CACHE_CONTROL, value);
         }
     }
-    response
+    let mut own = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    if let Some(dataset) = about.dataset {
+        let age = jiff::Timestamp::now().duration_since(dataset.as_of);
+        own("x-millrace-as-of", format!("{:.0}", dataset.as_of));
+        own("x-millrace-run", dataset.run.clone());
+        own("x-millrace-age", age.as_secs().max(0).to_string());
+    }
+    // In JSON, it stands in the body.
+    if let Some(next) = about.next.filter(|_| about.format != Format::Json) {
+        own("x-millrace-next", next.to_owned());
+    }
+}
+
+/// Says how long the endpoint will be there: `Deprecation` (RFC 9745) and `Sunset` (RFC 8594).
+pub fn lifetime(response: &mut Response<Bytes>, deprecated: Option<Date>, sunset: Option<Date>) {
+    let seconds = |day: Date| {
+        let moment = day.to_zoned(TimeZone::UTC).ok()?;
+        u64::try_from(moment.timestamp().as_second()).ok()
+    };
+    let headers = response.headers_mut();
+    if let Some(seconds) = deprecated.and_then(seconds)
+        && let Ok(value) = HeaderValue::try_from(format!("@{seconds}"))
+    {
+        headers.insert(HeaderName::from_static("deprecation"), value);
+    }
+    if let Some(seconds) = sunset.and_then(seconds) {
+        let moment = UNIX_EPOCH + Duration::from_secs(seconds);
+        if let Ok(value) = HeaderValue::try_from(httpdate::fmt_http_date(moment)) {
+            headers.insert(HeaderName::from_static("sunset"), value);
+        }
+    }
 }
 
 /// An answer with an error.

@@ -3,16 +3,53 @@
 //! A cursor holds the values of the page's last row by which the answer is ordered, in PostgreSQL's binary form, and how
 //! many rows up to there had the same values: these are passed over. So pages add up to the whole, whatever is there
 //! twice. Where the values would be too long for a URL, it holds the number of rows before instead.
+//!
+//! It is sealed: only who knows the store's login can make one, and it opens only for the route, the parameters and the
+//! caller that it was made for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 
 /// How long a cursor may become before it counts rows instead, in bytes of base64url. API Gateway takes URLs of about
 /// 8 kB.
 const LONGEST: usize = 1500;
 
-/// What a cursor belongs to: the route, the parameters, and the columns by which the answer is ordered.
-pub type Scope = [u8; 8];
+/// What seals a cursor for what it belongs to: the route, the parameters, the columns by which the answer is ordered, and
+/// the caller.
+#[derive(Debug)]
+pub struct Seal {
+    /// Known to all who serve from one store, and to nobody else.
+    pub key: hmac::Key,
+    /// What the cursor belongs to.
+    pub scope: [u8; 32],
+}
+
+/// How many bytes a seal has.
+const SEAL: usize = 16;
+
+impl Seal {
+    fn close(&self, mut bytes: Vec<u8>) -> String {
+        let tag = self.sign(&bytes);
+        bytes.extend_from_slice(&tag.as_ref()[..SEAL]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn open(&self, text: &str) -> Option<Vec<u8>> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let at = bytes.len().checked_sub(SEAL)?;
+        let tag = bytes.split_off(at);
+        let same = subtle::ConstantTimeEq::ct_eq(&self.sign(&bytes).as_ref()[..SEAL], &tag[..]);
+        bool::from(same).then_some(bytes)
+    }
+
+    fn sign(&self, bytes: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&self.scope);
+        context.update(bytes);
+        context.sign()
+    }
+}
 
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +76,11 @@ impl Cursor {
     }
 
     /// The cursor as it is sent.
-    pub fn encode(&self, scope: Scope) -> String {
+    pub fn encode(&self, seal: &Seal) -> String {
         let Self::Behind { key, seen, rows } = self else {
-            let bytes = [&[2], &scope[..], &self.rows().to_be_bytes()].concat();
-            return URL_SAFE_NO_PAD.encode(bytes);
+            return seal.close([&[2][..], &self.rows().to_be_bytes()].concat());
         };
-        let mut bytes = [&[1], &scope[..], &seen.to_be_bytes(), &rows.to_be_bytes()].concat();
+        let mut bytes = [&[1][..], &seen.to_be_bytes(), &rows.to_be_bytes()].concat();
         for value in key {
             match value {
                 None => bytes.extend_from_slice(&u32::MAX.to_be_bytes()),
@@ -54,17 +90,16 @@ impl Cursor {
                 }
             }
             if bytes.len() > LONGEST * 3 / 4 {
-                return Self::Rows(*rows).encode(scope);
+                return Self::Rows(*rows).encode(seal);
             }
         }
-        URL_SAFE_NO_PAD.encode(bytes)
+        seal.close(bytes)
     }
 
-    /// Reads what was sent; none where it is no cursor of that scope with so many values.
-    pub fn decode(text: &str, scope: Scope, values: usize) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (kind, rest) = bytes.split_first()?;
-        let mut rest = rest.strip_prefix(&scope)?;
+    /// Reads what was sent; none where it is no cursor under that seal with so many values.
+    pub fn decode(text: &str, seal: &Seal, values: usize) -> Option<Self> {
+        let bytes = seal.open(text)?;
+        let (kind, mut rest) = bytes.split_first()?;
         let mut number = || {
             let (number, after) = rest.split_first_chunk::<8>()?;
             rest = after;
@@ -103,7 +138,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SCOPE: Scope = *b"a scope ";
+    fn seal(key: u8, scope: u8) -> Seal {
+        Seal {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &[key; 32]),
+            scope: [scope; 32],
+        }
+    }
 
     #[test]
     fn a_long_cursor_counts_rows() {
@@ -113,19 +153,25 @@ mod tests {
             rows: 300,
         };
         assert_eq!(
-            Cursor::decode(&cursor.encode(SCOPE), SCOPE, 1),
+            Cursor::decode(&cursor.encode(&seal(1, 1)), &seal(1, 1), 1),
             Some(Cursor::Rows(300))
         );
     }
 
     #[test]
-    fn another_scope_and_a_changed_text_are_refused() {
-        let text = Cursor::Rows(3).encode(SCOPE);
-        assert!(Cursor::decode(&text, *b"another.", 1).is_none());
-        assert!(Cursor::decode(&text[1..], SCOPE, 1).is_none());
-        assert!(Cursor::decode(&format!("{text}AAAA"), SCOPE, 1).is_none());
-        assert!(Cursor::decode("'; drop table", SCOPE, 1).is_none());
-        assert!(Cursor::decode(&Cursor::Rows(u64::MAX).encode(SCOPE), SCOPE, 1).is_none());
+    fn another_scope_another_key_and_a_changed_text_are_refused() {
+        let own = seal(1, 1);
+        let text = Cursor::Rows(3).encode(&own);
+        assert_eq!(Cursor::decode(&text, &own, 1), Some(Cursor::Rows(3)));
+        assert!(Cursor::decode(&text, &seal(1, 2), 1).is_none());
+        assert!(Cursor::decode(&text, &seal(2, 1), 1).is_none());
+        assert!(Cursor::decode(&text[1..], &own, 1).is_none());
+        assert!(Cursor::decode(&format!("{text}AAAA"), &own, 1).is_none());
+        assert!(Cursor::decode("'; drop table", &own, 1).is_none());
+        assert!(Cursor::decode(&Cursor::Rows(u64::MAX).encode(&own), &own, 1).is_none());
+        let mut forged = URL_SAFE_NO_PAD.decode(&text).unwrap();
+        forged[8] ^= 1;
+        assert!(Cursor::decode(&URL_SAFE_NO_PAD.encode(forged), &own, 1).is_none());
     }
 
     proptest! {
@@ -137,13 +183,15 @@ mod tests {
         ) {
             let values = key.len();
             let cursor = Cursor::Behind { key, seen, rows };
-            prop_assert_eq!(Cursor::decode(&cursor.encode(SCOPE), SCOPE, values), Some(cursor));
+            prop_assert_eq!(Cursor::decode(&cursor.encode(&seal(1, 1)), &seal(1, 1), values), Some(cursor));
         }
 
         #[test]
         fn no_text_panics(text in "[A-Za-z0-9_-]{0,60}", values in 0usize..4) {
-            let scope = [0; 8];
-            let _ = Cursor::decode(&text, scope, values);
+            let own = seal(1, 1);
+            let _ = Cursor::decode(&text, &own, values);
+            // What lies under a seal is read with the same care.
+            let _ = Cursor::decode(&own.close(text.into_bytes()), &own, values);
         }
     }
 }

@@ -3,10 +3,16 @@
 //! A request is matched with a route, its key is checked, its parameters are read by their types and bound, and the rows
 //! are written as JSON while PostgreSQL sends them. Whatever happens, the answer is `{"data", "error", "page"}`.
 
+mod access;
 mod answer;
-mod consumers;
+mod asked;
+mod cache;
+pub mod check;
+pub mod contract;
 mod cursor;
+mod dataset;
 mod docs;
+mod format;
 mod json;
 mod numeric;
 mod openapi;
@@ -19,23 +25,27 @@ pub mod server;
 mod shape;
 mod store;
 
+use access::{Access, Count, Limits};
+use asked::{Asked, etag, has, masked};
 use bytes::Bytes;
-use consumers::Consumers;
-use cursor::{Cursor, Scope};
+use cache::{Cache, Kept};
+use cursor::{Cursor, Seal};
+use dataset::Dataset;
 use deadpool_postgres::Object;
+use format::Format;
 use http::{Method, Request, Response};
-use millrace_model::{Failure, FailureName};
+use millrace_model::FailureName;
 use millrace_store::objects::Objects;
-use millrace_store::secrets::Secrets;
+use millrace_store::secrets::{Caller, Secrets};
 use page::{Page, Trouble};
-use params::{Arguments, Value};
+use params::Value;
 use plan::Plan;
 use problem::Problem;
 use routes::{Routes, Served};
-use sha2::{Digest as _, Sha256};
+use serde_json::Map;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::Store;
+use store::{Lease, Refusal, Store};
 
 /// What a route allows.
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
@@ -46,7 +56,9 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Serve {
     routes: Arc<Routes>,
-    consumers: Arc<Consumers>,
+    access: Arc<Access>,
+    limits: Arc<Limits>,
+    cache: Arc<Cache>,
     store: Store,
 }
 
@@ -56,7 +68,9 @@ impl Serve {
     pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>, store_secret: String) -> Self {
         Self {
             routes: Arc::new(Routes::new(objects)),
-            consumers: Arc::new(Consumers::new(secrets.clone())),
+            access: Arc::new(Access::new(secrets.clone())),
+            limits: Arc::default(),
+            cache: Arc::default(),
             store: Store::new(secrets, store_secret),
         }
     }
@@ -73,7 +87,9 @@ impl Serve {
     pub(crate) fn share(self, threads: usize) -> Vec<Self> {
         let share = |store| Self {
             routes: self.routes.clone(),
-            consumers: self.consumers.clone(),
+            access: self.access.clone(),
+            limits: self.limits.clone(),
+            cache: self.cache.clone(),
             store,
         };
         self.store.share(threads).into_iter().map(share).collect()
@@ -86,7 +102,7 @@ impl Serve {
             Problem::unavailable()
         })?;
         let connection = self.store.connection().await;
-        connection.map(drop).map_err(|failure| no_store(&failure))
+        connection.map(drop).map_err(no_store)
     }
 
     /// Answers a request.
@@ -153,72 +169,169 @@ impl Serve {
         in_path: &[(String, String)],
         request: &Request<Bytes>,
     ) -> Result<Response<Bytes>, Problem> {
-        if let Some(secret) = &route.route.auth {
-            let consumer = self.consumers.identify(secret, request.headers()).await?;
-            tracing::debug!(consumer, path = route.route.path, "identified");
+        let definition = &route.route;
+        let caller = match &definition.auth {
+            Some(auth) => {
+                let identified = self
+                    .access
+                    .identify(auth, &definition.scopes, request.headers())
+                    .await;
+                Some(identified?)
+            }
+            None => None,
+        };
+        let name = caller.as_ref().map_or("", |caller| caller.name.as_str());
+        let count = [definition.rate_limit, definition.quota]
+            .into_iter()
+            .flatten()
+            .map(|rate| self.limits.count(&definition.path, name, rate))
+            .reduce(Count::stricter);
+        let answered = match count.and_then(Count::refusal) {
+            Some(refusal) => Err(refusal),
+            None => self.rows(route, in_path, request, caller.as_ref()).await,
+        };
+        let mut response = answered.unwrap_or_else(|problem| answer::problem(&problem));
+        if let Some(count) = count {
+            count.write(response.headers_mut());
         }
-        let arguments = params::read(
-            &route.route.params,
-            in_path,
-            request.uri().query().unwrap_or_default(),
-        )?;
-        let page = self.page(route, &arguments).await?;
-        tracing::debug!(rows = page.rows, path = route.route.path, "read");
-        Ok(answer::rows(
-            page.body,
-            route.route.cache_ttl.map(|ttl| ttl.0),
-        ))
+        answer::lifetime(&mut response, route.deprecated, route.sunset);
+        Ok(response)
+    }
+
+    /// Answers with rows, out of memory where they are there.
+    async fn rows(
+        &self,
+        route: &Served,
+        in_path: &[(String, String)],
+        request: &Request<Bytes>,
+        caller: Option<&Caller>,
+    ) -> Result<Response<Bytes>, Problem> {
+        let definition = &route.route;
+        let format = Format::accepted(request.headers())?;
+        let query = request.uri().query().unwrap_or_default();
+        let mut arguments = params::read(&definition.params, in_path, query)?;
+        let no_claims = Map::new();
+        let claims = caller.map_or(&no_claims, |caller| &caller.claims);
+        params::add_claims(&mut arguments, &definition.params, claims)?;
+        let asked = Asked {
+            route,
+            arguments: &arguments,
+            caller: caller.map_or("", |caller| caller.name.as_str()),
+            masked: masked(route, caller),
+            format,
+        };
+        let dataset = self.dataset(route).await?;
+        let steady = dataset.as_deref().filter(|_| route.steady);
+        let key = asked.key(steady);
+        let etag = steady.and_then(|_| etag(&key));
+        let about = |next| answer::Rows {
+            format,
+            next,
+            etag: etag.as_ref(),
+            dataset: dataset.as_deref(),
+            cache: definition.caching,
+        };
+        if etag
+            .as_ref()
+            .is_some_and(|etag| has(request.headers(), etag))
+        {
+            return Ok(answer::not_modified(&about(None)));
+        }
+        if let Some(caching) = definition.caching
+            && let Some(kept) = self.cache.get(&key, caching.ttl)
+        {
+            return Ok(answer::rows(kept.body, &about(kept.next.as_deref())));
+        }
+        let page = self.page(&asked).await?;
+        tracing::debug!(rows = page.rows, path = definition.path, "read");
+        let kept = Kept {
+            body: page.body.into(),
+            next: page.next,
+        };
+        if definition.caching.is_some() {
+            self.cache.put(key, kept.clone());
+        }
+        Ok(answer::rows(kept.body, &about(kept.next.as_deref())))
+    }
+
+    /// What the route's tables hold now, at most a second ago. A store that cannot say it just now does not take away what
+    /// is known.
+    async fn dataset(&self, route: &Served) -> Result<Option<Arc<Dataset>>, Problem> {
+        if let Some(dataset) = route.dataset.fresh() {
+            return Ok(dataset);
+        }
+        let read = match self.store.connection().await {
+            Ok(mut client) => {
+                client.set_busy(true);
+                let read = dataset::read(&client, &route.relations).await;
+                client.set_busy(false);
+                read.map_err(|error| page::text(&error))
+            }
+            Err(Refusal::Busy) => Err("all connections are in use".to_owned()),
+            Err(Refusal::Failed(failure)) => Err(failure.to_string()),
+        };
+        match read {
+            Ok(dataset) => {
+                route.dataset.set(dataset.clone());
+                Ok(dataset)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    path = route.route.path,
+                    error,
+                    "the dataset's version was not read"
+                );
+                Ok(route.dataset.last())
+            }
+        }
     }
 
     /// A page. Tables may have been replaced since the query was prepared, and a connection may have died while the
     /// Lambda stood still: both are tried once more, and nothing is lost by that, since queries only read.
-    async fn page(&self, route: &Served, arguments: &Arguments) -> Result<Page, Problem> {
+    async fn page(&self, asked: &Asked<'_>) -> Result<Page, Problem> {
+        let route = asked.route;
         let mut tries = 0;
         loop {
             tries += 1;
-            let client = self
-                .store
-                .connection()
-                .await
-                .map_err(|failure| no_store(&failure))?;
+            let mut client = self.store.connection().await.map_err(no_store)?;
+            // From here on, whoever lets the connection go ends what runs on it: the caller may leave at any time.
+            client.set_busy(true);
             // Each statement has its own time limit; this one is for a store that does not keep it.
             let limit = route.route.timeout.saturating_mul(2) + GRACE;
-            let attempt =
-                match tokio::time::timeout(limit, self.try_page(&client, route, arguments)).await {
-                    Ok(Ok(page)) => return Ok(page),
-                    Ok(Err(attempt)) => attempt,
-                    Err(_) => {
-                        drop(Object::take(client));
-                        return Err(Problem::timeout(route.route.timeout));
-                    }
-                };
+            let attempt = match tokio::time::timeout(limit, self.try_page(&client, asked)).await {
+                Ok(Ok(page)) => {
+                    client.set_busy(false);
+                    return Ok(page);
+                }
+                Ok(Err(attempt)) => attempt,
+                Err(_) => return Err(Problem::timeout(route.route.timeout)),
+            };
             match attempt {
-                Attempt::Told(problem) => return Err(problem),
+                Attempt::Told(problem) => {
+                    client.set_busy(false);
+                    return Err(problem);
+                }
                 Attempt::Failed(Trouble::Stale { .. }) if tries < 3 => {
                     route.set_plan(None);
                     client.statement_cache.clear();
+                    client.set_busy(false);
                 }
-                Attempt::Failed(Trouble::Lost(_)) if tries < 3 => drop(Object::take(client)),
+                Attempt::Failed(Trouble::Lost(_)) if tries < 3 => {}
                 Attempt::Failed(trouble) => {
                     // Whatever is on its way on the connection shall not meet the next request.
-                    if matches!(
+                    let unsure = matches!(
                         trouble,
                         Trouble::TooLarge(_) | Trouble::Lost(_) | Trouble::Other(_)
-                    ) {
-                        drop(Object::take(client));
-                    }
+                    );
+                    client.set_busy(unsure);
                     return Err(told(trouble, route));
                 }
             }
         }
     }
 
-    async fn try_page(
-        &self,
-        client: &Object,
-        route: &Served,
-        arguments: &Arguments,
-    ) -> Result<Page, Attempt> {
+    async fn try_page(&self, client: &Lease, asked: &Asked<'_>) -> Result<Page, Attempt> {
+        let (route, arguments) = (asked.route, asked.arguments);
         let plan = match route.plan() {
             Some(plan) => plan,
             None => make_plan(client, route)
@@ -233,12 +346,15 @@ impl Serve {
             .iter()
             .map(|name| arguments.values.get(name).unwrap_or(&Value::Null))
             .collect();
-        let scope = || scope(route, &plan, arguments);
+        let seal = || Seal {
+            key: client.seal().clone(),
+            scope: asked.scope(&plan),
+        };
         let cursor = match &arguments.cursor {
             None => None,
             Some(text) => {
                 let width = plan.keys.as_ref().map_or(0, Vec::len);
-                let cursor = Cursor::decode(text, scope(), width);
+                let cursor = Cursor::decode(text, &seal(), width);
                 Some(cursor.ok_or_else(|| Attempt::Told(params::bad_cursor()))?)
             }
         };
@@ -247,8 +363,10 @@ impl Serve {
             values: &values,
             limit: arguments.limit,
             cursor,
-            scope: &scope,
+            seal: &seal,
+            format: asked.format,
             timeout: route.route.timeout,
+            masked: &asked.masked,
         };
         page::fetch(client, &request).await.map_err(Attempt::Failed)
     }
@@ -277,7 +395,11 @@ impl Serve {
     }
 }
 
-fn no_store(failure: &Failure) -> Problem {
+fn no_store(refusal: Refusal) -> Problem {
+    let failure = match refusal {
+        Refusal::Busy => return Problem::busy(),
+        Refusal::Failed(failure) => failure,
+    };
     tracing::error!(%failure, "the operational store cannot be reached");
     match failure.name {
         FailureName::BadDefinition | FailureName::Internal => Problem::internal(),
@@ -297,30 +419,6 @@ async fn make_plan(client: &Object, route: &Served) -> Result<Arc<Plan>, tokio_p
     let plan = Arc::new(Plan::make(client, &route.sql, &route.kinds()).await?);
     route.set_plan(Some(plan.clone()));
     Ok(plan)
-}
-
-/// What a cursor belongs to: another query, other parameters, or other columns than those it was made for cannot go on
-/// from it.
-fn scope(route: &Served, plan: &Plan, arguments: &Arguments) -> Scope {
-    let mut digest = Sha256::new();
-    let mut part = |text: &str| {
-        digest.update(text.len().to_be_bytes());
-        digest.update(text);
-    };
-    part(&route.route.path);
-    part(&route.sql);
-    for value in arguments.values.values() {
-        part(&format!("{value:?}"));
-    }
-    for column in &plan.columns {
-        part(column.kind.name());
-    }
-    for key in plan.keys.iter().flatten() {
-        part(&key.sql);
-    }
-    let mut scope = Scope::default();
-    scope.copy_from_slice(&digest.finalize()[..8]);
-    scope
 }
 
 fn told(trouble: Trouble, route: &Served) -> Problem {

@@ -1,11 +1,11 @@
 //! The consumer's contract: OpenAPI 3.1, with the types that the store gives the columns.
 
 use crate::json::Encoder;
-use crate::params::{DEFAULT_LIMIT, LONGEST_VALUE, MAX_LIMIT};
+use crate::params::{self, DEFAULT_LIMIT, LONGEST_VALUE, MAX_LIMIT, MOST_VALUES};
 use crate::plan::Plan;
 use crate::routes::Served;
 use bytes::Bytes;
-use millrace_model::definition::endpoint::{Param, ParamType};
+use millrace_model::definition::endpoint::{Auth, Param, ParamType};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -51,9 +51,7 @@ pub fn document(routes: &[Arc<Served>]) -> Bytes {
 
 fn operation(route: &Served) -> Value {
     let definition = &route.route;
-    let mut parameters: Vec<Value> = definition
-        .params
-        .iter()
+    let mut parameters: Vec<Value> = params::said(&definition.params)
         .map(|param| parameter(param, &definition.path))
         .collect();
     let own = |name: &str| definition.params.iter().any(|param| param.name == name);
@@ -81,12 +79,17 @@ fn operation(route: &Served) -> Value {
                     "error": { "type": "array", "maxItems": 0 },
                     "page": { "$ref": "#/components/schemas/Page" },
                 },
-            } } },
+            } },
+            "text/csv": { "schema": { "type": "string" } },
+            "application/x-ndjson": { "schema": { "type": "string" } } },
         },
     });
-    let mut statuses = vec!["400", "405", "422", "500", "503", "504"];
+    let mut statuses = vec!["304", "400", "405", "406", "422", "500", "503", "504"];
     if definition.auth.is_some() {
         statuses.extend(["401", "403"]);
+    }
+    if definition.rate_limit.is_some() || definition.quota.is_some() {
+        statuses.push("429");
     }
     for status in statuses {
         responses[status] = json!({ "$ref": format!("#/components/responses/{status}") });
@@ -99,9 +102,16 @@ fn operation(route: &Served) -> Value {
         "responses": responses,
     });
     operation["security"] = match definition.auth {
-        Some(_) => json!([{ "key": [] }, { "bearer": [] }]),
+        Some(Auth::Keys(_)) => json!([{ "key": [] }, { "bearer": [] }]),
+        Some(Auth::Jwt(_)) => json!([{ "bearer": [] }]),
         None => json!([]),
     };
+    if route.deprecated.is_some() {
+        operation["deprecated"] = json!(true);
+    }
+    if let Some(version) = &route.version {
+        operation["x-version"] = json!(version);
+    }
     operation
 }
 
@@ -121,8 +131,9 @@ fn parameter(param: &Param, path: &str) -> Value {
     let mut schema = match param.kind {
         ParamType::Int => json!({ "type": "integer", "format": "int64" }),
         ParamType::Double => json!({ "type": "number", "format": "double" }),
+        ParamType::Decimal => json!({ "type": "number", "format": "decimal" }),
         ParamType::Bool => json!({ "type": "boolean" }),
-        ParamType::String => json!({ "type": "string", "maxLength": LONGEST_VALUE }),
+        ParamType::String => text(param),
         ParamType::Date => json!({ "type": "string", "format": "date" }),
         ParamType::Timestamp => json!({ "type": "string", "format": "date-time" }),
         ParamType::Uuid => json!({ "type": "string", "format": "uuid" }),
@@ -136,16 +147,42 @@ fn parameter(param: &Param, path: &str) -> Value {
     if let Some(default) = &param.default {
         schema["default"] = default.clone();
     }
+    if param.list {
+        schema =
+            json!({ "type": "array", "items": schema, "minItems": 1, "maxItems": MOST_VALUES });
+    }
     let mut parameter = json!({
         "name": param.name,
         "in": if in_path { "path" } else { "query" },
         "required": param.required || in_path,
         "schema": schema,
     });
+    if param.list {
+        let style = if in_path { "simple" } else { "form" };
+        parameter["style"] = json!(style);
+        parameter["explode"] = json!(false);
+    }
     if let Some(description) = &param.description {
         parameter["description"] = json!(description);
     }
     parameter
+}
+
+fn text(param: &Param) -> Value {
+    let mut schema = json!({
+        "type": "string",
+        "maxLength": param.max_length.map_or(LONGEST_VALUE as u64, u64::from),
+    });
+    if let Some(least) = param.min_length {
+        schema["minLength"] = json!(least);
+    }
+    if !param.one_of.is_empty() {
+        schema["enum"] = json!(param.one_of);
+    }
+    if let Some(pattern) = &param.pattern {
+        schema["pattern"] = json!(format!("^(?:{pattern})$"));
+    }
+    schema
 }
 
 /// A number without `.0` where it is whole.
@@ -242,12 +279,23 @@ fn responses() -> Value {
             "400",
             "A parameter is missing, unknown, or not what it should be.",
         ),
-        ("401", "No key was sent."),
-        ("403", "The key is not one that opens this route."),
+        ("401", "No key was sent, or a token that is not taken."),
+        (
+            "403",
+            "The key, or what its holder may do, does not open this route.",
+        ),
         ("405", "The method is not allowed here."),
+        (
+            "406",
+            "The answer does not come in the form that `Accept` asks for.",
+        ),
         (
             "422",
             "The answer is too large: ask for fewer rows at a time with a lower `limit`.",
+        ),
+        (
+            "429",
+            "The caller sent more requests than it may; `Retry-After` says when to try again.",
         ),
         ("500", "The answer could not be made."),
         (
@@ -260,11 +308,15 @@ fn responses() -> Value {
             "description": description,
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Failure" } } },
         });
-        if status == "503" {
+        if matches!(status, "429" | "503") {
             response["headers"] = json!({ "Retry-After": { "schema": { "type": "integer" } } });
         }
         responses.insert(status.to_owned(), response);
     }
+    responses.insert(
+        "304".to_owned(),
+        json!({ "description": "The caller has the answer already, by its `ETag`." }),
+    );
     Value::Object(responses)
 }
 

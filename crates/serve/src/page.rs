@@ -1,8 +1,9 @@
 //! One page of a route's answer: run, written as JSON while it comes, and remembered where it ended.
 
 use crate::answer;
-use crate::cursor::{Cursor, Scope};
-use crate::json::Raw;
+use crate::cursor::{Cursor, Seal};
+use crate::format::{self, Format};
+use crate::json::{Malformed, Raw};
 use crate::params::Value;
 use crate::plan::{Key, Plan, Stretch};
 use crate::store::DEFAULT_TIMEOUT;
@@ -31,10 +32,14 @@ pub struct Request<'a> {
     pub limit: u32,
     /// From where on.
     pub cursor: Option<Cursor>,
-    /// What the next page's cursor belongs to; most answers have no next page, and never ask.
-    pub scope: &'a (dyn Fn() -> Scope + Sync),
+    /// What seals the next page's cursor; most answers have no next page, and never ask.
+    pub seal: &'a (dyn Fn() -> Seal + Sync),
+    /// In which form.
+    pub format: Format,
     /// How long each statement may take.
     pub timeout: Duration,
+    /// The columns that this caller does not see.
+    pub masked: &'a [&'a str],
 }
 
 /// Why there is no page.
@@ -79,6 +84,8 @@ pub struct Page {
     pub body: Vec<u8>,
     /// How many rows are in it.
     pub rows: usize,
+    /// The next page's cursor.
+    pub next: Option<String>,
 }
 
 /// Runs a query for one page.
@@ -124,8 +131,12 @@ impl<'a> Builder<'a> {
             Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
             _ => (Vec::new(), 0),
         };
-        let mut body = Vec::with_capacity(16 * 1024);
-        body.extend_from_slice(answer::HEAD);
+        let mut body = Vec::with_capacity(4 * 1024);
+        match request.format {
+            Format::Json => body.extend_from_slice(answer::HEAD),
+            Format::Csv => csv_names(request.plan, &mut body),
+            Format::Ndjson => {}
+        }
         Self {
             request,
             keys,
@@ -235,18 +246,43 @@ impl<'a> Builder<'a> {
             raw.map(|raw| raw.map(|raw| raw.0))
                 .map_err(|error| Trouble::Other(error.to_string()))
         };
-        if self.rows > 0 {
-            self.body.push(b',');
+        let columns = &self.request.plan.columns;
+        if self.request.format == Format::Csv {
+            for (at, column) in columns.iter().enumerate() {
+                if at > 0 {
+                    self.body.push(b',');
+                }
+                let value = if self.is_masked(&column.name) {
+                    None
+                } else {
+                    value(at)?
+                };
+                format::csv(column.encoder, value, &mut self.body)
+                    .ok_or_else(|| Trouble::Other(Malformed(column.encoder).to_string()))?;
+            }
+            self.body.extend_from_slice(b"\r\n");
+        } else {
+            if self.rows > 0 && self.request.format == Format::Json {
+                self.body.push(b',');
+            }
+            for (at, column) in columns.iter().enumerate() {
+                self.body.extend_from_slice(&column.prefix);
+                let value = if self.is_masked(&column.name) {
+                    None
+                } else {
+                    value(at)?
+                };
+                let encoded = column.encoder.encode(value, &mut self.body);
+                encoded.map_err(|error| Trouble::Other(error.to_string()))?;
+            }
+            if columns.is_empty() {
+                self.body.push(b'{');
+            }
+            self.body.push(b'}');
+            if self.request.format == Format::Ndjson {
+                self.body.push(b'\n');
+            }
         }
-        for (at, column) in self.request.plan.columns.iter().enumerate() {
-            self.body.extend_from_slice(&column.prefix);
-            let encoded = column.encoder.encode(value(at)?, &mut self.body);
-            encoded.map_err(|error| Trouble::Other(error.to_string()))?;
-        }
-        if self.request.plan.columns.is_empty() {
-            self.body.push(b'{');
-        }
-        self.body.push(b'}');
         self.rows += 1;
         self.remember(value)
     }
@@ -275,11 +311,16 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    fn is_masked(&self, column: &str) -> bool {
+        self.request.masked.contains(&column)
+    }
+
     fn finish(mut self) -> Page {
         let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
         let rows = before + self.rows as u64;
         let next = self.full.then(|| {
-            let cursor = if self.keys.is_empty() {
+            // What a caller does not see must not stand in its cursor either.
+            let cursor = if self.keys.is_empty() || !self.request.masked.is_empty() {
                 Cursor::Rows(rows)
             } else {
                 Cursor::Behind {
@@ -288,12 +329,15 @@ impl<'a> Builder<'a> {
                     rows,
                 }
             };
-            cursor.encode((self.request.scope)())
+            cursor.encode(&(self.request.seal)())
         });
-        answer::finish(&mut self.body, next.as_deref());
+        if self.request.format == Format::Json {
+            answer::finish(&mut self.body, next.as_deref());
+        }
         Page {
             body: self.body,
             rows: self.rows,
+            next,
         }
     }
 
@@ -332,6 +376,17 @@ impl<'a> Builder<'a> {
             },
         }
     }
+}
+
+/// The first line of CSV.
+fn csv_names(plan: &Plan, out: &mut Vec<u8>) {
+    for (at, column) in plan.columns.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        format::csv_text(&column.name, out);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// An error's words, for the log.

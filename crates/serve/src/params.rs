@@ -4,9 +4,10 @@ use crate::numeric;
 use crate::problem::{Problem, excerpt};
 use bytes::BytesMut;
 use millrace_model::definition::endpoint::{Param, ParamType};
+use serde_json::Map;
 use std::collections::BTreeMap;
 use std::error::Error;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 /// How many rows a page has where a request does not say.
@@ -15,6 +16,8 @@ pub const DEFAULT_LIMIT: u32 = 100;
 pub const MAX_LIMIT: u32 = 1000;
 /// How many bytes a parameter's value may have.
 pub const LONGEST_VALUE: usize = 2000;
+/// How many values a list may have.
+pub const MOST_VALUES: usize = 100;
 /// How many bytes a cursor may have.
 pub const LONGEST_CURSOR: usize = 4000;
 
@@ -37,6 +40,10 @@ pub enum Value {
     Timestamp(jiff::Timestamp),
     /// A UUID.
     Uuid(Uuid),
+    /// A number with all its digits, as it was written.
+    Decimal(String),
+    /// Several values of one type.
+    List(Vec<Value>),
 }
 
 /// What a request asks for.
@@ -59,7 +66,7 @@ pub fn read(
     let mut sent: BTreeMap<String, String> = path.iter().cloned().collect();
     for (name, value) in pairs(query)? {
         let known =
-            params.iter().any(|param| param.name == name) || RESERVED.contains(&name.as_str());
+            said(params).any(|param| param.name == name) || RESERVED.contains(&name.as_str());
         if !known || path.iter().any(|(in_path, _)| *in_path == name) {
             return Err(unknown(&name, params, path));
         }
@@ -71,7 +78,7 @@ pub fn read(
         }
     }
     let mut values = BTreeMap::new();
-    for param in params {
+    for param in said(params) {
         let value = match sent.remove(&param.name) {
             Some(text) => parse(param, &text)?,
             None => default(param).map_err(|()| {
@@ -98,6 +105,33 @@ pub fn read(
     })
 }
 
+/// The parameters that a request can say.
+pub fn said(params: &[Param]) -> impl Iterator<Item = &Param> {
+    params.iter().filter(|param| param.claim.is_none())
+}
+
+/// Adds the parameters that are taken from the caller's claims.
+pub fn add_claims(
+    arguments: &mut Arguments,
+    params: &[Param],
+    claims: &Map<String, serde_json::Value>,
+) -> Result<(), Problem> {
+    for param in params {
+        let Some(claim) = &param.claim else { continue };
+        let refuse = || Problem::claim(claim);
+        let text = match claims.get(claim).ok_or_else(refuse)? {
+            serde_json::Value::String(text) => text.clone(),
+            other @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
+                other.to_string()
+            }
+            _ => return Err(refuse()),
+        };
+        let value = parse(param, &text).map_err(|_| refuse())?;
+        arguments.values.insert(param.name.clone(), value);
+    }
+    Ok(())
+}
+
 /// What is bound where a request does not say; an error where it must.
 pub fn default(param: &Param) -> Result<Value, ()> {
     match &param.default {
@@ -118,8 +152,7 @@ pub fn bad_cursor() -> Problem {
 const RESERVED: [&str; 2] = ["limit", "cursor"];
 
 fn unknown(name: &str, params: &[Param], path: &[(String, String)]) -> Problem {
-    let names = params
-        .iter()
+    let names = said(params)
         .map(|param| param.name.as_str())
         .chain(RESERVED);
     let names: Vec<&str> = names
@@ -215,6 +248,26 @@ fn parse(param: &Param, text: &str) -> Result<Value, Problem> {
             format!("`{name}` holds a character of code 0, which no text may"),
         ));
     }
+    if !param.list {
+        return parse_one(param, text);
+    }
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > MOST_VALUES {
+        let detail = format!(
+            "`{name}` has {} values, and may have {MOST_VALUES}",
+            parts.len()
+        );
+        return Err(Problem::parameter(name, detail));
+    }
+    let values: Result<_, _> = parts
+        .into_iter()
+        .map(|part| parse_one(param, part))
+        .collect();
+    values.map(Value::List)
+}
+
+fn parse_one(param: &Param, text: &str) -> Result<Value, Problem> {
+    let name = &param.name;
     let value = match param.kind {
         ParamType::Int => text.parse().ok().map(Value::Int),
         ParamType::Double => text
@@ -222,44 +275,69 @@ fn parse(param: &Param, text: &str) -> Result<Value, Problem> {
             .ok()
             .filter(|number: &f64| number.is_finite())
             .map(Value::Double),
+        ParamType::Decimal => numeric::parse(text).map(|_| Value::Decimal(text.to_owned())),
         ParamType::Bool => text.parse().ok().map(Value::Bool),
         ParamType::String => Some(Value::Text(text.to_owned())),
         ParamType::Date => text.parse().ok().map(Value::Date),
         ParamType::Timestamp => text.parse().ok().map(Value::Timestamp),
         ParamType::Uuid => Uuid::try_parse(text).ok().map(Value::Uuid),
     };
-    let value = value.ok_or_else(|| {
-        let detail = format!(
-            "`{name}` must be {}, not `{}`",
-            form(param.kind),
-            excerpt(text)
-        );
+    let refuse = |what: &str| {
+        let detail = format!("`{name}` must be {what}, not `{}`", excerpt(text));
         Problem::parameter(name, detail)
-    })?;
-    let number = match value {
-        Value::Int(number) => Some(number as f64),
-        Value::Double(number) => Some(number),
+    };
+    let value = value.ok_or_else(|| refuse(form(param.kind)))?;
+    let number = match &value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Double(number) => Some(*number),
+        Value::Decimal(text) => text.parse().ok(),
         _ => None,
     };
     if let Some(number) = number {
-        let bound = match (param.min, param.max) {
-            (Some(min), _) if number < min => Some(format!("at least {min}")),
-            (_, Some(max)) if number > max => Some(format!("at most {max}")),
-            _ => None,
-        };
-        if let Some(bound) = bound {
-            let detail = format!("`{name}` must be {bound}, not `{}`", excerpt(text));
-            return Err(Problem::parameter(name, detail));
+        match (param.min, param.max) {
+            (Some(min), _) if number < min => return Err(refuse(&format!("at least {min}"))),
+            (_, Some(max)) if number > max => return Err(refuse(&format!("at most {max}"))),
+            _ => {}
         }
     }
+    if param.kind == ParamType::String {
+        text_fits(param, text).map_err(|what| refuse(&what))?;
+    }
     Ok(value)
+}
+
+/// What a text would have to be, where it is not.
+fn text_fits(param: &Param, text: &str) -> Result<(), String> {
+    if !param.one_of.is_empty() && param.one_of.iter().all(|one| one != text) {
+        return Err(format!("one of `{}`", param.one_of.join("`, `")));
+    }
+    if param.min_length.is_some() || param.max_length.is_some() {
+        let length = text.chars().count() as u64;
+        match (param.min_length, param.max_length) {
+            (Some(least), _) if length < u64::from(least) => {
+                return Err(format!("of {least} characters at least"));
+            }
+            (_, Some(most)) if length > u64::from(most) => {
+                return Err(format!("of {most} characters at most"));
+            }
+            _ => {}
+        }
+    }
+    if let Some(pattern) = &param.pattern {
+        let matches = regex_lite::Regex::new(&format!("^(?:{pattern})$"))
+            .is_ok_and(|pattern| pattern.is_match(text));
+        if !matches {
+            return Err(format!("of the form `{pattern}`"));
+        }
+    }
+    Ok(())
 }
 
 /// What a type's values look like.
 pub fn form(kind: ParamType) -> &'static str {
     match kind {
         ParamType::Int => "a whole number such as `5`",
-        ParamType::Double => "a number such as `4.5`",
+        ParamType::Double | ParamType::Decimal => "a number such as `4.5`",
         ParamType::Bool => "`true` or `false`",
         ParamType::String => "text",
         ParamType::Date => "a date such as `2026-11-21`",
@@ -268,30 +346,53 @@ pub fn form(kind: ParamType) -> &'static str {
     }
 }
 
-/// The type by which a parameter is bound where PostgreSQL does not find one that fits better.
-pub fn declared(kind: ParamType) -> Type {
-    match kind {
-        ParamType::Int => Type::INT8,
-        ParamType::Double => Type::FLOAT8,
-        ParamType::Bool => Type::BOOL,
-        ParamType::String => Type::TEXT,
-        ParamType::Date => Type::DATE,
-        ParamType::Timestamp => Type::TIMESTAMPTZ,
-        ParamType::Uuid => Type::UUID,
+/// What a parameter of the query is: its type, and whether it is a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The type.
+    pub kind: ParamType,
+    /// Whether it is a list of values of that type.
+    pub list: bool,
+}
+
+impl From<ParamType> for Bound {
+    fn from(kind: ParamType) -> Self {
+        Self { kind, list: false }
     }
+}
+
+/// The type by which a parameter is bound where PostgreSQL does not find one that fits better.
+pub fn declared(bound: Bound) -> Type {
+    let (one, many) = match bound.kind {
+        ParamType::Int => (Type::INT8, Type::INT8_ARRAY),
+        ParamType::Double => (Type::FLOAT8, Type::FLOAT8_ARRAY),
+        ParamType::Decimal => (Type::NUMERIC, Type::NUMERIC_ARRAY),
+        ParamType::Bool => (Type::BOOL, Type::BOOL_ARRAY),
+        ParamType::String => (Type::TEXT, Type::TEXT_ARRAY),
+        ParamType::Date => (Type::DATE, Type::DATE_ARRAY),
+        ParamType::Timestamp => (Type::TIMESTAMPTZ, Type::TIMESTAMPTZ_ARRAY),
+        ParamType::Uuid => (Type::UUID, Type::UUID_ARRAY),
+    };
+    if bound.list { many } else { one }
 }
 
 /// Whether every value of a kind can be bound as that type and mean the same. Binding by the column's own type is what
 /// lets PostgreSQL use the column's index.
-pub fn fits(kind: ParamType, bound: &Type) -> bool {
-    match kind {
-        ParamType::Int => matches!(*bound, Type::INT8 | Type::NUMERIC),
-        ParamType::Double => matches!(*bound, Type::FLOAT8 | Type::NUMERIC),
-        ParamType::Bool => *bound == Type::BOOL,
-        ParamType::String => matches!(*bound, Type::TEXT | Type::VARCHAR | Type::BPCHAR),
-        ParamType::Date => *bound == Type::DATE,
-        ParamType::Timestamp => *bound == Type::TIMESTAMPTZ,
-        ParamType::Uuid => matches!(*bound, Type::UUID | Type::TEXT | Type::VARCHAR),
+pub fn fits(bound: Bound, found: &Type) -> bool {
+    let found = match (bound.list, found.kind()) {
+        (true, Kind::Array(member)) => member,
+        (false, _) => found,
+        (true, _) => return false,
+    };
+    match bound.kind {
+        ParamType::Int => matches!(*found, Type::INT8 | Type::NUMERIC),
+        ParamType::Double => matches!(*found, Type::FLOAT8 | Type::NUMERIC),
+        ParamType::Decimal => *found == Type::NUMERIC,
+        ParamType::Bool => *found == Type::BOOL,
+        ParamType::String => matches!(*found, Type::TEXT | Type::VARCHAR | Type::BPCHAR),
+        ParamType::Date => *found == Type::DATE,
+        ParamType::Timestamp => *found == Type::TIMESTAMPTZ,
+        ParamType::Uuid => matches!(*found, Type::UUID | Type::TEXT | Type::VARCHAR),
     }
 }
 
@@ -316,6 +417,8 @@ impl ToSql for Value {
             Self::Text(text) => text.to_sql(bound, out),
             Self::Date(date) => date.to_sql(bound, out),
             Self::Timestamp(timestamp) => timestamp.to_sql(bound, out),
+            Self::Decimal(text) => decimal(text.clone(), out),
+            Self::List(values) => values.to_sql(bound, out),
             Self::Uuid(uuid) if *bound == Type::UUID => uuid.to_sql(bound, out),
             Self::Uuid(uuid) => uuid.hyphenated().to_string().to_sql(bound, out),
         }
@@ -340,6 +443,12 @@ mod tests {
             default: None,
             min: None,
             max: None,
+            list: false,
+            one_of: Vec::new(),
+            pattern: None,
+            min_length: None,
+            max_length: None,
+            claim: None,
             description: None,
         }
     }
@@ -387,6 +496,84 @@ mod tests {
         assert_eq!(
             (arguments.limit, arguments.cursor.as_deref()),
             (7, Some("abc"))
+        );
+    }
+
+    #[test]
+    fn texts_have_forms_and_lists_have_values() {
+        let code = Param {
+            pattern: Some("[a-z]{2}|x".into()),
+            list: true,
+            ..param("codes", ParamType::String)
+        };
+        let kind = Param {
+            one_of: vec!["a b".into(), "c".into()],
+            ..param("kind", ParamType::String)
+        };
+        let name = Param {
+            min_length: Some(2),
+            max_length: Some(3),
+            ..param("name", ParamType::String)
+        };
+        let price = Param {
+            min: Some(0.0),
+            ..param("price", ParamType::Decimal)
+        };
+        let params = [code, kind, name, price, param("ids", ParamType::Int)];
+        let arguments = read(&params, &[], "codes=ab,x&kind=a+b&name=äöü&price=0.10").unwrap();
+        let text = |text: &str| Value::Text(text.into());
+        assert_eq!(
+            arguments.values["codes"],
+            Value::List(vec![text("ab"), text("x")])
+        );
+        assert_eq!(arguments.values["price"], Value::Decimal("0.10".into()));
+        let many = format!("codes={}", vec!["x"; MOST_VALUES + 1].join(","));
+        for (query, what) in [
+            ("codes=ab,abc", "of the form"),
+            ("codes=", "of the form"),
+            (many.as_str(), "101 values"),
+            ("kind=b", "one of `a b`, `c`"),
+            ("name=a", "2 characters at least"),
+            ("name=abcd", "3 characters at most"),
+            ("price=-0.01", "at least 0"),
+            ("price=1e", "a number such as"),
+            ("ids=1,2", "a whole number"),
+        ] {
+            let problem = read(&params, &[], query).unwrap_err();
+            assert!(problem.detail.contains(what), "{query}: {}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn what_is_a_callers_claim_cannot_be_said() {
+        let tenant = Param {
+            claim: Some("tenant".into()),
+            ..param("tenant", ParamType::String)
+        };
+        let params = [tenant];
+        assert_eq!(read(&params, &[], "tenant=acme").unwrap_err().status, 400);
+        let mut arguments = read(&params, &[], "").unwrap();
+        let claims = |value: serde_json::Value| {
+            serde_json::json!({ "tenant": value })
+                .as_object()
+                .cloned()
+                .unwrap()
+        };
+        add_claims(&mut arguments, &params, &claims("acme".into())).unwrap();
+        assert_eq!(arguments.values["tenant"], Value::Text("acme".into()));
+        for hostile in [
+            serde_json::Value::Null,
+            serde_json::json!(["acme"]),
+            serde_json::json!({}),
+        ] {
+            let refused = add_claims(&mut arguments, &params, &claims(hostile)).unwrap_err();
+            assert_eq!(refused.status, 403);
+        }
+        assert_eq!(
+            add_claims(&mut arguments, &params, &Map::new())
+                .unwrap_err()
+                .status,
+            403
         );
     }
 

@@ -2,10 +2,9 @@
 //! is cut into pages. Made once for a definition, with what the store says about it.
 
 use crate::json::Encoder;
-use crate::params::{declared, fits};
+use crate::params::{Bound, declared, fits};
 use crate::shape::{OrderKey, Shape};
 use deadpool_postgres::Object;
-use millrace_model::definition::endpoint::ParamType;
 use std::fmt::Write as _;
 use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{Error, Statement};
@@ -64,7 +63,7 @@ pub struct Stretch {
 
 impl Plan {
     /// The plan of a query whose parameters are of these kinds.
-    pub async fn make(client: &Object, sql: &str, kinds: &[ParamType]) -> Result<Self, Error> {
+    pub async fn make(client: &Object, sql: &str, kinds: &[Bound]) -> Result<Self, Error> {
         let (parameters, statement) = infer(client, sql, kinds).await?;
         let names: Vec<&str> = statement
             .columns()
@@ -366,7 +365,7 @@ fn is_exact(kind: &Type) -> bool {
 async fn infer(
     client: &Object,
     sql: &str,
-    kinds: &[ParamType],
+    kinds: &[Bound],
 ) -> Result<(Vec<Type>, Statement), Error> {
     let all_declared: Vec<Type> = kinds.iter().map(|kind| declared(*kind)).collect();
     let unknown = vec![Type::UNKNOWN; kinds.len()];

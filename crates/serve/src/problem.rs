@@ -85,6 +85,66 @@ impl Problem {
         )
     }
 
+    /// 401: a token that does not say who sends it, in a way that counts here. Which of its parts is wrong is not told.
+    pub fn bad_token() -> Self {
+        let detail = "the token is not one that this route takes: it may have expired, be meant for somebody else, or be \
+                      signed otherwise; fetch a new one and send it as `Authorization: Bearer <token>`";
+        Self::new(
+            "/problems/unauthorized",
+            "Bad token",
+            StatusCode::UNAUTHORIZED,
+            detail,
+        )
+    }
+
+    /// 403: a caller who may do other things.
+    pub fn scope(scope: &str) -> Self {
+        Self::new(
+            "/problems/forbidden",
+            "Scope missing",
+            StatusCode::FORBIDDEN,
+            format!("this route needs the scope `{scope}`, which the caller does not have"),
+        )
+    }
+
+    /// 403: a caller of whom something is not known that the route needs.
+    pub fn claim(claim: &str) -> Self {
+        Self::new(
+            "/problems/forbidden",
+            "Claim missing",
+            StatusCode::FORBIDDEN,
+            format!(
+                "this route needs the caller's claim `{claim}`, which is missing or of another type"
+            ),
+        )
+    }
+
+    /// 400: a header that says two things.
+    pub fn header_twice(name: &str) -> Self {
+        Self::new(
+            "/problems/bad-header",
+            "Bad header",
+            StatusCode::BAD_REQUEST,
+            format!("the header `{name}` was sent more than once: send it once"),
+        )
+    }
+
+    /// 429: more requests than the caller may send.
+    pub fn too_many(limit: u32, seconds: u32) -> Self {
+        let problem = Self::new(
+            "/problems/too-many-requests",
+            "Too many requests",
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "more than the {limit} requests came that a caller may send here: try again in {seconds} s"
+            ),
+        );
+        Self {
+            retry_after: Some(seconds),
+            ..problem
+        }
+    }
+
     /// 404: no such route.
     pub fn not_found(path: &str) -> Self {
         let detail = format!(
@@ -108,6 +168,38 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED,
             detail,
         )
+    }
+
+    /// 406: a form that there is none of.
+    pub fn not_acceptable() -> Self {
+        let forms: Vec<&str> = crate::format::Format::ALL
+            .iter()
+            .map(|format| format.media_type())
+            .collect();
+        let detail = format!(
+            "the answer comes as {}: name one of them in `Accept`, or leave it out",
+            forms.join(", ")
+        );
+        Self::new(
+            "/problems/not-acceptable",
+            "No such form",
+            StatusCode::NOT_ACCEPTABLE,
+            detail,
+        )
+    }
+
+    /// 503: more requests than connections, for longer than it is worth waiting.
+    pub fn busy() -> Self {
+        let problem = Self::new(
+            "/problems/busy",
+            "Too busy",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "more requests came than can be answered at once: try again shortly",
+        );
+        Self {
+            retry_after: Some(1),
+            ..problem
+        }
     }
 
     /// 413: more than is read of any request.

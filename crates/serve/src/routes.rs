@@ -1,13 +1,17 @@
 //! The routes, as `definitions/endpoints/` has them now.
 
+use crate::dataset::Known;
 use crate::params;
+use crate::params::Bound;
 use crate::plan::Plan;
+use jiff::civil::Date;
 use millrace_model::definition::Endpoint;
-use millrace_model::definition::endpoint::{ParamType, Route};
+use millrace_model::definition::endpoint::Route;
 use millrace_model::definition::parse;
 use millrace_model::keys;
 use millrace_model::query::Query;
 use millrace_store::objects::{Error, Objects, Version};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -28,12 +32,26 @@ pub struct Served {
     pub endpoint: String,
     /// The endpoint's description.
     pub description: String,
+    /// The contract's version.
+    pub version: Option<String>,
+    /// From when on its consumers should look for another one.
+    pub deprecated: Option<Date>,
+    /// From when on it may no longer answer.
+    pub sunset: Option<Date>,
     /// Its definition.
     pub route: Route,
     /// The query with `$1`, `$2`, ….
     pub sql: String,
     /// The names of `$1`, `$2`, ….
     pub bound: Vec<String>,
+    /// The tables that it reads, schema and name.
+    pub relations: Vec<(String, String)>,
+    /// Whether the same tables always give the same answer: nothing in the query asks for the time, or for chance.
+    pub steady: bool,
+    /// What its tables hold now.
+    pub dataset: Known,
+    /// A digest of the definition.
+    pub digest: [u8; 32],
     segments: Vec<Segment>,
     plan: Mutex<Option<(Instant, Arc<Plan>)>>,
 }
@@ -71,8 +89,15 @@ impl Served {
         Ok(Self {
             endpoint: endpoint.name.clone(),
             description: endpoint.description.clone(),
+            version: endpoint.version.clone(),
+            deprecated: endpoint.deprecated,
+            sunset: endpoint.sunset,
             sql: query.sql().to_owned(),
             bound,
+            relations: query.relations().to_vec(),
+            steady: query.is_steady(),
+            dataset: Known::default(),
+            digest: Sha256::digest(serde_json::to_vec(&route).unwrap_or_default()).into(),
             route,
             segments,
             plan: Mutex::default(),
@@ -80,13 +105,16 @@ impl Served {
     }
 
     /// The types of `$1`, `$2`, … as the definition has them.
-    pub fn kinds(&self) -> Vec<ParamType> {
+    pub fn kinds(&self) -> Vec<Bound> {
         let kind = |name: &String| {
             self.route
                 .params
                 .iter()
                 .find(|param| param.name == *name)
-                .map(|param| param.kind)
+                .map(|param| Bound {
+                    kind: param.kind,
+                    list: param.list,
+                })
         };
         self.bound.iter().filter_map(kind).collect()
     }
@@ -151,6 +179,17 @@ impl Table {
             same
         });
         Self { routes }
+    }
+
+    /// The routes of endpoints that are not where they are served from.
+    pub fn of_endpoints(endpoints: &[&Endpoint]) -> Self {
+        let routes = endpoints.iter().flat_map(|endpoint| {
+            let routes = endpoint.routes.iter().cloned();
+            routes.filter_map(|route| Served::new(endpoint, route).ok().map(Arc::new))
+        });
+        Self {
+            routes: routes.collect(),
+        }
     }
 
     /// The route of a path, and what stands in its braces.

@@ -2,10 +2,14 @@
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    TimeoutType,
 };
 use millrace_model::Failure;
 use millrace_postgres::{Credentials, failure, is_rejected_login};
 use millrace_store::secrets::Secrets;
+use ring::hmac;
+use sha2::{Digest as _, Sha256};
+use std::ops::Deref;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -14,6 +18,8 @@ use tokio::sync::Mutex;
 const CONNECTIONS: usize = 16;
 /// How long a request waits for one that is in use.
 const WAIT: Duration = Duration::from_secs(3);
+/// How many requests wait for each connection, at most; with those behind them it would take too long.
+const WAITING: usize = 16;
 /// How long a query may take unless its route says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -38,6 +44,75 @@ pub struct Store {
 struct Login {
     credentials: Credentials,
     pool: Pool,
+    seal: hmac::Key,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Refusal {
+    /// All are in use, and enough requests wait for one already.
+    Busy,
+    /// The store cannot be reached.
+    Failed(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A connection for one request. One that is let go while a query runs on it, because the caller has left or the query
+/// took too long, ends the query, and does not go back to the others.
+pub struct Lease {
+    connection: Option<Object>,
+    login: Arc<Login>,
+    busy: bool,
+}
+
+impl Lease {
+    /// What cursors are sealed with by all who serve from this store.
+    pub fn seal(&self) -> &hmac::Key {
+        &self.login.seal
+    }
+
+    /// Says whether something may be on its way on the connection.
+    pub fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+}
+
+impl Deref for Lease {
+    type Target = Object;
+
+    #[expect(
+        clippy::expect_used,
+        reason = "only dropping it takes the connection away"
+    )]
+    fn deref(&self) -> &Object {
+        self.connection.as_ref().expect("a lease has a connection")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take().filter(|_| self.busy) else {
+            return;
+        };
+        let connection = Object::take(connection);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (cancel, login) = (connection.cancel_token(), self.login.clone());
+        runtime.spawn(async move {
+            if let Ok(tls) = login.credentials.tls()
+                && let Err(error) = cancel.cancel_query(tls).await
+            {
+                tracing::debug!(%error, "a query that nobody waits for was not ended");
+            }
+            drop(connection);
+        });
+    }
 }
 
 impl Store {
@@ -70,26 +145,25 @@ impl Store {
     }
 
     /// A connection. A login that is refused is read again, once: the password may have been rotated.
-    pub async fn connection(&self) -> Result<Object, Failure> {
+    pub async fn connection(&self) -> Result<Lease, Refusal> {
         let login = match self.current() {
             Some(login) => login,
             None => self.renew(None).await?,
         };
+        if login.pool.status().waiting >= self.most * WAITING {
+            return Err(Refusal::Busy);
+        }
         match login.pool.get().await {
-            Ok(connection) => Ok(connection),
             Err(PoolError::Backend(error)) if is_rejected_login(&error) => {
                 tracing::warn!(
                     secret = self.secret,
                     "the operational store refused the login; the secret is read again"
                 );
                 let renewed = self.renew(Some(&login)).await?;
-                renewed
-                    .pool
-                    .get()
-                    .await
-                    .map_err(|error| renewed.failure(&error))
+                let got = renewed.pool.get().await;
+                Login::lease(&renewed, got)
             }
-            Err(error) => Err(login.failure(&error)),
+            got => Login::lease(&login, got),
         }
     }
 
@@ -153,7 +227,26 @@ impl Login {
                     format!("the connection pool was not made: {error}"),
                 )
             })?;
-        Ok(Self { credentials, pool })
+        let mut digest = Sha256::new();
+        digest.update("the seal of Millrace's cursors");
+        digest.update(&credentials.password);
+        Ok(Self {
+            credentials,
+            pool,
+            seal: hmac::Key::new(hmac::HMAC_SHA256, &digest.finalize()),
+        })
+    }
+
+    fn lease(login: &Arc<Self>, got: Result<Object, PoolError>) -> Result<Lease, Refusal> {
+        match got {
+            Ok(connection) => Ok(Lease {
+                connection: Some(connection),
+                login: login.clone(),
+                busy: false,
+            }),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(Refusal::Busy),
+            Err(error) => Err(login.failure(&error).into()),
+        }
     }
 
     fn failure(&self, error: &PoolError) -> Failure {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 
-pub use keyring::Keyring;
+pub use keyring::{Caller, Keyring};
 pub use local::LocalSecrets;
 #[cfg(feature = "aws")]
 pub use secrets_manager::SecretsManager;

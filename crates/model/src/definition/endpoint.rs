@@ -3,6 +3,7 @@
 use super::{SecretRef, millis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A set of routes that belong together.
@@ -12,6 +13,15 @@ pub struct Endpoint {
     pub name: String,
     /// What it is for.
     pub description: String,
+    /// The contract's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// From when on its consumers should look for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<jiff::civil::Date>,
+    /// The day from which on it may no longer answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sunset: Option<jiff::civil::Date>,
     /// Its routes, in the order of the file.
     pub routes: Vec<Route>,
 }
@@ -29,19 +39,85 @@ pub struct Route {
     pub methods: Vec<String>,
     /// The parameters, each bound by its type.
     pub params: Vec<Param>,
-    /// The secret that holds the consumers' keys; none where anybody may ask. The secret is a JSON object of
-    /// consumer → key, each key in plain text or as `sha256:` and its digest in hexadecimal.
-    pub auth: Option<SecretRef>,
+    /// How callers say who they are; none where anybody may ask.
+    pub auth: Option<Auth>,
+    /// The scopes that a caller must have, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// The columns that are null to callers who lack a scope: column → scope.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mask: BTreeMap<String, String>,
+    /// How many requests a caller may send in a while; none where as many as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Rate>,
+    /// How many requests a caller may send in a longer while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Rate>,
     /// How long an answer may be kept; none where it may not.
-    pub cache_ttl: Option<CacheTtl>,
+    pub caching: Option<Caching>,
     /// How long the query may take; 10 s unless said otherwise.
     #[serde(with = "millis")]
     pub timeout: Duration,
 }
 
+/// How callers say who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// By a key. The secret is a JSON object of consumer → key, each key in plain text or as `sha256:` and its digest in
+    /// hexadecimal, or of consumer → several keys, their expiry, and the consumer's scopes and claims.
+    Keys(SecretRef),
+    /// By a token that somebody else signed.
+    Jwt(Jwt),
+}
+
+/// Whose tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Jwt {
+    /// Who signs them: `iss`.
+    pub issuer: String,
+    /// For whom they are: `aud`.
+    pub audience: String,
+    /// Where the signer's public keys are: a JSON Web Key Set.
+    pub jwks: String,
+    /// How they are signed; no other way counts, whatever a token says.
+    pub algorithm: Algorithm,
+}
+
+/// How a token is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// RSA with SHA-256 (PKCS #1 v1.5).
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+/// So many requests in a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// How many.
+    pub requests: u32,
+    /// In how long.
+    #[serde(with = "millis")]
+    pub window: Duration,
+}
+
 /// How long an answer may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheTtl(#[serde(with = "millis")] pub Duration);
+pub struct Caching {
+    /// As fresh.
+    #[serde(with = "millis")]
+    pub ttl: Duration,
+    /// Beyond that, while a fresh one is fetched.
+    #[serde(default, with = "millis", skip_serializing_if = "Duration::is_zero")]
+    pub stale: Duration,
+}
 
 /// A parameter of a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +135,24 @@ pub struct Param {
     pub min: Option<f64>,
     /// The greatest value, of numbers.
     pub max: Option<f64>,
+    /// Whether it is several values with commas between, bound as one array.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub list: bool,
+    /// The only values that it may have, of texts; empty where it may have others.
+    #[serde(default, rename = "enum", skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
+    /// The regular expression that the whole of it matches, of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The fewest characters, of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<u32>,
+    /// The most characters, of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u32>,
+    /// The caller's claim that it is taken from; then no request can say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
     /// What it is for.
     pub description: Option<String>,
 }
@@ -71,6 +165,8 @@ pub enum ParamType {
     Int,
     /// A finite number.
     Double,
+    /// A number with all its digits.
+    Decimal,
     /// `true` or `false`.
     Bool,
     /// Text.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::Store;
+use millrace_model::definition::endpoint::ParamType;
 use millrace_postgres::connect;
 use millrace_postgres::private::PrivateServer;
 use millrace_store::secrets::LocalSecrets;
@@ -36,10 +37,10 @@ async fn deep_pages_are_read_by_an_index() {
         Arc::new(LocalSecrets::new(None, [variable])),
         "reader".to_owned(),
     );
-    let client = store.connection().await.unwrap();
+    let client = store.connection().await.ok().unwrap();
 
     let by_time = "SELECT id, magnitude, occurred_at, place FROM s.quakes WHERE magnitude >= $1 ORDER BY occurred_at DESC";
-    let plan = Plan::make(&client, by_time, &[ParamType::Double])
+    let plan = Plan::make(&client, by_time, &[ParamType::Double.into()])
         .await
         .unwrap();
     let keys: Vec<&str> = plan
@@ -56,9 +57,13 @@ async fn deep_pages_are_read_by_an_index() {
 
     // Whole numbers stay whole: PostgreSQL makes them doubles, and not the column.
     let few = "SELECT id FROM s.quakes WHERE magnitude = $1 AND felt = $2 ORDER BY id";
-    let plan = Plan::make(&client, few, &[ParamType::Int, ParamType::Int])
-        .await
-        .unwrap();
+    let plan = Plan::make(
+        &client,
+        few,
+        &[ParamType::Int.into(), ParamType::Int.into()],
+    )
+    .await
+    .unwrap();
     assert_eq!(plan.parameters, [Type::INT8, Type::INT8]);
 
     // Rows with a value and rows without lie apart, and both are found by the index.
@@ -69,12 +74,16 @@ async fn deep_pages_are_read_by_an_index() {
 
     // What PostgreSQL cannot tell is bound by its declared type; what is text in the table is compared as text.
     let optional = "SELECT id FROM s.quakes WHERE ($1 IS NULL OR magnitude >= $1) AND ($2 IS NULL OR place = $2)";
-    let plan = Plan::make(&client, optional, &[ParamType::Double, ParamType::String])
-        .await
-        .unwrap();
+    let plan = Plan::make(
+        &client,
+        optional,
+        &[ParamType::Double.into(), ParamType::String.into()],
+    )
+    .await
+    .unwrap();
     assert_eq!(plan.parameters, [Type::FLOAT8, Type::TEXT]);
     let by_id = "SELECT id FROM s.quakes WHERE id = $1";
-    let plan = Plan::make(&client, by_id, &[ParamType::Uuid])
+    let plan = Plan::make(&client, by_id, &[ParamType::Uuid.into()])
         .await
         .unwrap();
     assert_eq!(plan.parameters, [Type::TEXT]);

@@ -85,6 +85,13 @@ impl Place {
         std::fs::write(self.dir.path().join("secrets.yaml"), secrets.to_string()).unwrap();
     }
 
+    /// Puts another secret, beside the reader's.
+    pub fn secret(&self, name: &str, value: &Value) {
+        let reader: Value = serde_json::from_str(&self.reader.to_secret()).unwrap();
+        let secrets = json!({ "millrace/reader": reader, name: value });
+        std::fs::write(self.dir.path().join("secrets.yaml"), secrets.to_string()).unwrap();
+    }
+
     /// Puts an endpoint of one route.
     pub async fn route(&self, name: &str, path: &str, query: &str, more: &str) {
         let text = format!(

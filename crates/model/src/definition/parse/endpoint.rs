@@ -1,11 +1,13 @@
 //! Wire endpoint → endpoint.
 
+mod access;
+mod query;
+
 use super::pipeline::STORE;
 use super::{param, value};
-use crate::definition::endpoint::{CacheTtl, Endpoint, Param, Route};
-use crate::definition::problem::{Path, Review, nearest, one_of};
-use crate::definition::wire::endpoint::{CachingForm, ConsumersForm, EndpointFile, RouteForm};
-use crate::query::Query;
+use crate::definition::endpoint::{Caching, Endpoint, Param, Route};
+use crate::definition::problem::{Path, Review};
+use crate::definition::wire::endpoint::{CachingForm, EndpointFile, RouteForm};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,8 +16,16 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(29);
 /// What API Gateway's cache keeps an answer for at most.
 const MAX_TTL: Duration = Duration::from_hours(1);
-/// First segments of paths that the control API and the documentation have.
-const RESERVED: [&str; 5] = ["pipelines", "runs", "connections", "openapi.json", "docs"];
+/// First segments of paths that the control API, the documentation and the server itself have.
+const RESERVED: [&str; 7] = [
+    "pipelines",
+    "runs",
+    "connections",
+    "openapi.json",
+    "docs",
+    "healthz",
+    "readyz",
+];
 
 pub(super) fn validate(
     wire: EndpointFile,
@@ -23,8 +33,20 @@ pub(super) fn validate(
     review: &mut Review<'_, '_>,
 ) -> Option<Endpoint> {
     let root = Path::default();
-    let at = root.field("metadata").field("name");
-    review.accept(&at, value::definition_name(&wire.metadata.name, stem));
+    let at = root.field("metadata");
+    review.accept(
+        &at.field("name"),
+        value::definition_name(&wire.metadata.name, stem),
+    );
+    let mut day = |name: &str, text: Option<String>| {
+        let parsed = text.as_deref().map(value::day).transpose();
+        review.accept(&at.field(name), parsed).flatten()
+    };
+    let deprecated = day("deprecated", wire.metadata.deprecated);
+    let sunset = day("sunset", wire.metadata.sunset);
+    if let Some(version) = &wire.metadata.version {
+        review.accept(&at.field("version"), contract_version(version));
+    }
 
     let at = root.field("routes");
     review.require(!wire.routes.is_empty(), &at, || {
@@ -42,6 +64,9 @@ pub(super) fn validate(
     (routes.len() == expected).then_some(Endpoint {
         name: wire.metadata.name,
         description: wire.metadata.description,
+        version: wire.metadata.version,
+        deprecated,
+        sunset,
         routes,
     })
 }
@@ -61,15 +86,22 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
         &at.field("params"),
         review,
     );
-    check_query(&form.query, &params, &at.field("query"), at, review);
-    let auth = match form.auth {
-        None | Some(ConsumersForm::None) => Some(None),
-        Some(ConsumersForm::SecretPath(name)) => {
-            let at = at.field("auth").field("secret_path");
-            review.accept(&at, value::secret(&name.0)).map(Some)
-        }
-    };
-    let cache_ttl = match form.caching {
+    let sql = query::of_route(form.query, form.table, form.key, form.columns, at, review);
+    if let Some((sql, at_field)) = &sql {
+        query::check(sql, &params, &at.field(at_field), at, review);
+    }
+    let auth = access::auth(form.auth, &at.field("auth"), review);
+    access::check_names(&form.scopes, &form.mask, at, review);
+    let identified = !matches!(auth, Some(None));
+    let needs_caller = params.iter().any(|param| param.claim.is_some())
+        || !form.scopes.is_empty()
+        || !form.mask.is_empty();
+    review.require(identified || !needs_caller, &at.field("auth"), || {
+        "scopes, masks and claims need a caller who says who it is: write `auth`".to_owned()
+    });
+    let rate_limit = access::rate(form.rate_limit, &at.field("rate_limit"), review);
+    let quota = access::rate(form.quota, &at.field("quota"), review);
+    let caching = match form.caching {
         None => Some(None),
         Some(form) => caching(&form, &at.field("caching"), review),
     };
@@ -86,13 +118,28 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
     Some(Route {
         path,
         datasource: form.datasource,
-        query: form.query,
+        query: sql?.0,
         methods,
         params,
         auth: auth?,
-        cache_ttl: cache_ttl?,
+        scopes: form.scopes,
+        mask: form.mask,
+        rate_limit: rate_limit?,
+        quota: quota?,
+        caching: caching?,
         timeout: timeout?,
     })
+}
+
+/// `1`, `1.2` or `1.2.0`.
+fn contract_version(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let sound = parts.len() <= 3 && parts.iter().all(|part| part.parse::<u32>().is_ok());
+    if sound {
+        Ok(())
+    } else {
+        Err("a version is up to three numbers with dots between: `1.2.0`".to_owned())
+    }
 }
 
 /// The names in braces of a route's path.
@@ -158,46 +205,8 @@ fn params(
     params
 }
 
-fn check_query(sql: &str, params: &[Param], at: &Path, route: &Path, review: &mut Review<'_, '_>) {
-    let Some(query) = review.accept(at, Query::parse(sql).map_err(|error| error.to_string()))
-    else {
-        return;
-    };
-    let declared = || params.iter().map(|param| param.name.as_str());
-    for name in query.parameters() {
-        review.require(
-            declared().any(|known| known == name),
-            at,
-            || match nearest(name, declared()) {
-                Some(meant) => format!(
-                    "the query names `:{name}`, which is no parameter; did you mean `:{meant}`?"
-                ),
-                None if params.is_empty() => {
-                    format!("the query names `:{name}`; declare it under `params`")
-                }
-                None => format!(
-                    "the query names `:{name}`; the parameters are {}",
-                    one_of(declared())
-                ),
-            },
-        );
-    }
-    for (index, param) in params.iter().enumerate() {
-        review.require(
-            query.parameters().contains(&param.name),
-            &route.field("params").index(index).field("name"),
-            || {
-                format!(
-                    "the query never names `:{}`; use it there, or leave the parameter out",
-                    param.name
-                )
-            },
-        );
-    }
-}
-
 #[allow(clippy::option_option)] // Outside: whether the form is sound; inside: whether answers are kept.
-fn caching(form: &CachingForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Option<CacheTtl>> {
+fn caching(form: &CachingForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Option<Caching>> {
     let ttl = match &form.ttl {
         None => None,
         Some(text) => {
@@ -205,11 +214,18 @@ fn caching(form: &CachingForm, at: &Path, review: &mut Review<'_, '_>) -> Option
             Some(review.accept(&at.field("ttl"), value::duration(&text.0, least, MAX_TTL))?)
         }
     };
+    let stale = match &form.stale {
+        None => Duration::ZERO,
+        Some(text) => review.accept(
+            &at.field("stale"),
+            value::duration(&text.0, Duration::from_secs(1), MAX_TTL),
+        )?,
+    };
     if !form.enabled {
         return Some(None);
     }
     review.require(ttl.is_some(), at, || {
         "caching needs to know for how long: `ttl: 30s`".to_owned()
     });
-    Some(ttl.map(CacheTtl))
+    Some(ttl.map(|ttl| Caching { ttl, stale }))
 }

@@ -41,11 +41,47 @@ pub(super) fn validate(
         || "a parameter is either required or has a default; leave one of them out".to_owned(),
     );
 
-    let is_number = matches!(form.kind, ParamType::Int | ParamType::Double);
+    let is_number = matches!(
+        form.kind,
+        ParamType::Int | ParamType::Double | ParamType::Decimal
+    );
     for (name, bound) in [("min", form.min), ("max", form.max)] {
         review.require(bound.is_none() || is_number, &at.field(name), || {
-            format!("`{name}` goes with the types `int` and `double`")
+            format!("`{name}` goes with the types `int`, `double` and `decimal`")
         });
+    }
+    let is_text = form.kind == ParamType::String;
+    for (name, given) in [
+        ("enum", !form.one_of.is_empty()),
+        ("pattern", form.pattern.is_some()),
+        ("min_length", form.min_length.is_some()),
+        ("max_length", form.max_length.is_some()),
+    ] {
+        review.require(!given || is_text, &at.field(name), || {
+            format!("`{name}` goes with the type `string`")
+        });
+    }
+    if let Some(pattern) = &form.pattern {
+        let read = regex_lite::Regex::new(pattern).map(drop);
+        review.accept(
+            &at.field("pattern"),
+            read.map_err(|error| format!("this is no regular expression: {error}")),
+        );
+    }
+    review.require(
+        form.default.is_none() || !form.list,
+        &at.field("default"),
+        || "a list has no default; where it is absent, NULL is bound".to_owned(),
+    );
+    if form.claim.is_some() {
+        review.require(
+            !in_path && form.default.is_none() && !form.list,
+            &at.field("claim"),
+            || {
+                "what is taken from a claim stands in no path, is no list, and has no default"
+                    .to_owned()
+            },
+        );
     }
     if let (Some(min), Some(max)) = (form.min, form.max) {
         review.require(min <= max, &at.field("max"), || {
@@ -62,6 +98,12 @@ pub(super) fn validate(
         default: form.default,
         min: form.min,
         max: form.max,
+        list: form.list,
+        one_of: form.one_of,
+        pattern: form.pattern,
+        min_length: form.min_length,
+        max_length: form.max_length,
+        claim: form.claim,
         description: form.description,
     }
 }
@@ -70,7 +112,15 @@ fn check_default(default: &Value, form: &ParamForm) -> Result<(), String> {
     let (fits, expected) = match form.kind {
         ParamType::Int => (default.as_i64().is_some(), "a whole number"),
         ParamType::Double => (default.as_f64().is_some(), "a number"),
+        ParamType::Decimal => (
+            default.as_f64().is_some() || parses(default, |text| text.parse::<f64>().is_ok()),
+            "a number, in quotes where it has many digits",
+        ),
         ParamType::Bool => (default.is_boolean(), "`true` or `false`"),
+        ParamType::String if !form.one_of.is_empty() => (
+            parses(default, |text| form.one_of.iter().any(|one| one == text)),
+            "one of `enum`",
+        ),
         ParamType::String => (default.is_string(), "text, in quotes if need be"),
         ParamType::Date => (
             parses(default, |text| text.parse::<jiff::civil::Date>().is_ok()),

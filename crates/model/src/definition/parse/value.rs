@@ -135,6 +135,12 @@ pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Du
     Ok(duration)
 }
 
+/// `2026-11-21`.
+pub(super) fn day(text: &str) -> Result<jiff::civil::Date, String> {
+    text.parse()
+        .map_err(|_| "this is a day: `2026-11-21`".to_owned())
+}
+
 /// A duration as a definition writes it.
 fn spelled(duration: Duration) -> String {
     let millis = duration.as_millis();

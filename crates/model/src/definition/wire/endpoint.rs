@@ -1,10 +1,11 @@
 //! `endpoints/<name>.yaml`.
 
 use super::form::{DurationText, SecretName};
-use crate::definition::endpoint::ParamType;
+use crate::definition::endpoint::{Algorithm, ParamType};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// What is served.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +29,15 @@ pub(crate) struct MetadataForm {
     /// What it is for, in a sentence; it stands in the API's documentation.
     #[serde(default)]
     pub(crate) description: String,
+    /// The contract's version: `1.2.0`; it stands in the API's documentation.
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+){0,2}$"))]
+    pub(crate) version: Option<String>,
+    /// The day from which on its consumers should look for another endpoint: `2026-11-21`. Answers say so.
+    #[schemars(extend("format" = "date"))]
+    pub(crate) deprecated: Option<String>,
+    /// The day from which on it may no longer answer. Answers say so.
+    #[schemars(extend("format" = "date"))]
+    pub(crate) sunset: Option<String>,
 }
 
 /// The query that answers a path, and who may ask.
@@ -39,15 +49,34 @@ pub(crate) struct RouteForm {
     pub(crate) datasource: String,
     /// One PostgreSQL `SELECT` over published tables, each named with its schema; `:name` binds a parameter.
     #[schemars(example = &"SELECT id, magnitude FROM seismology.quakes WHERE magnitude >= :min_magnitude")]
-    pub(crate) query: String,
+    pub(crate) query: Option<String>,
+    /// In place of `query`: the published table whose rows are answered with, `schema.table`.
+    #[schemars(example = &"seismology.quakes")]
+    pub(crate) table: Option<String>,
+    /// With `table`: the columns that name a row; each is a parameter.
+    pub(crate) key: Option<Vec<String>>,
+    /// With `table`: the columns of the answer.
+    pub(crate) columns: Option<Vec<String>>,
     /// The methods; `[GET]` unless said otherwise.
     #[schemars(extend("items" = { "enum": ["GET"] }))]
     pub(crate) methods: Option<Vec<String>>,
     /// The parameters. Those in braces in the path are required; the others stand in the query string.
     #[serde(default)]
     pub(crate) params: Vec<ParamForm>,
-    /// Who may ask: `none` (or absent) for anybody, or the secret that holds the consumers' keys.
+    /// Who may ask: `none` (or absent) for anybody, the secret that holds the consumers' keys, or whose tokens are taken.
     pub(crate) auth: Option<ConsumersForm>,
+    /// The scopes that a caller must have, all of them.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// The columns that are null to callers who lack a scope: column → scope.
+    #[serde(default)]
+    pub(crate) mask: BTreeMap<String, String>,
+    /// How many requests a caller may send: `100/m`; behind the slash `s`, `m`, `h` or `d`. Counted in each process.
+    #[schemars(regex(pattern = r"^[1-9][0-9]*/[smhd]$"), example = &"100/m")]
+    pub(crate) rate_limit: Option<String>,
+    /// How many requests a caller may send in a longer while: `10000/d`. Counted in each process.
+    #[schemars(regex(pattern = r"^[1-9][0-9]*/[smhd]$"), example = &"10000/d")]
+    pub(crate) quota: Option<String>,
     /// Whether, and how long, an answer may be kept.
     pub(crate) caching: Option<CachingForm>,
     /// How long the query may take; `10s` unless said otherwise, `29s` at most.
@@ -62,6 +91,24 @@ pub(crate) enum ConsumersForm {
     None,
     /// Whoever has one of the keys in this secret; it holds a JSON object of consumer → key.
     SecretPath(SecretName),
+    /// Whoever has a token of this issuer's.
+    Jwt(JwtForm),
+}
+
+/// Whose tokens are taken.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JwtForm {
+    /// Who signs them, as their `iss` has it.
+    #[schemars(example = &"https://login.example.org/")]
+    pub(crate) issuer: String,
+    /// For whom they are, as their `aud` has it.
+    pub(crate) audience: String,
+    /// Where the signer's public keys are (JSON Web Key Set), by `https`.
+    #[schemars(example = &"https://login.example.org/.well-known/jwks.json")]
+    pub(crate) jwks: String,
+    /// How they are signed; `RS256` unless said otherwise. No other way counts, whatever a token says.
+    pub(crate) algorithm: Option<Algorithm>,
 }
 
 /// Whether, and how long, an answer may be kept.
@@ -72,6 +119,8 @@ pub(crate) struct CachingForm {
     pub(crate) enabled: bool,
     /// How long; an hour at most.
     pub(crate) ttl: Option<DurationText>,
+    /// How long beyond that a caller may use it while it fetches a fresh one (`stale-while-revalidate`).
+    pub(crate) stale: Option<DurationText>,
 }
 
 /// A parameter.
@@ -92,6 +141,21 @@ pub(crate) struct ParamForm {
     pub(crate) min: Option<f64>,
     /// The greatest value, of numbers.
     pub(crate) max: Option<f64>,
+    /// Whether it is several values with commas between, for `= ANY(:name)`; a hundred at most.
+    #[serde(default)]
+    pub(crate) list: bool,
+    /// The only values that it may have, of the type `string`.
+    #[serde(default, rename = "enum")]
+    pub(crate) one_of: Vec<String>,
+    /// The regular expression that the whole of it matches, of the type `string`.
+    pub(crate) pattern: Option<String>,
+    /// The fewest characters, of the type `string`.
+    pub(crate) min_length: Option<u32>,
+    /// The most characters, of the type `string`.
+    pub(crate) max_length: Option<u32>,
+    /// The caller's claim that it is taken from: then no request can say it, and a caller without it is refused.
+    #[schemars(example = &"tenant")]
+    pub(crate) claim: Option<String>,
     /// What it is for; it stands in the API's documentation.
     pub(crate) description: Option<String>,
 }

@@ -1,0 +1,200 @@
+//! What a new contract breaks of an old one: what a consumer that keeps to the old one would notice.
+
+use serde_json::{Map, Value};
+
+/// Everything that breaks, each with its place.
+pub fn breaking(old: &Value, new: &Value) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (path, item) in entries(&old["paths"]) {
+        for (method, operation) in entries(item) {
+            let place = format!("{} {path}", method.to_uppercase());
+            match &new["paths"][path][method] {
+                Value::Null => broken.push(format!("{place} is gone")),
+                present => operations(&place, operation, present, &mut broken),
+            }
+        }
+    }
+    broken
+}
+
+fn operations(place: &str, old: &Value, new: &Value, broken: &mut Vec<String>) {
+    let named = |operation: &Value, name: &str| {
+        let all = operation["parameters"].as_array().into_iter().flatten();
+        let mut same = all.filter(|parameter| parameter["name"] == name);
+        same.next().cloned()
+    };
+    for parameter in old["parameters"].as_array().into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        let Some(present) = named(new, name) else {
+            broken.push(format!("{place}: the parameter `{name}` is gone"));
+            continue;
+        };
+        if present["required"] == true && parameter["required"] != true {
+            broken.push(format!("{place}: the parameter `{name}` is required now"));
+        }
+        narrower(
+            &format!("{place}: the parameter `{name}`"),
+            &parameter["schema"],
+            &present["schema"],
+            broken,
+        );
+    }
+    for parameter in new["parameters"].as_array().into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        if parameter["required"] == true && named(old, name).is_none() {
+            broken.push(format!(
+                "{place}: the parameter `{name}` is new, and required"
+            ));
+        }
+    }
+    if old["security"].as_array().is_some_and(Vec::is_empty) && old["security"] != new["security"] {
+        broken.push(format!("{place}: callers must say who they are now"));
+    }
+    let columns = |operation: &Value| {
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        schema["properties"]["data"]["items"]["properties"].clone()
+    };
+    let present = columns(new);
+    for (name, schema) in entries(&columns(old)) {
+        match present.get(name) {
+            None => broken.push(format!("{place}: the column `{name}` is gone")),
+            Some(now) if (&now["type"], &now["format"]) != (&schema["type"], &schema["format"]) => {
+                broken.push(format!(
+                    "{place}: the column `{name}` was {schema} and is {now}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether values that were taken are refused now.
+fn narrower(place: &str, old: &Value, new: &Value, broken: &mut Vec<String>) {
+    let kind = |schema: &Value| schema["type"].clone();
+    let wider = kind(old) == "integer" && kind(new) == "number";
+    if kind(old) != kind(new) && !wider {
+        broken.push(format!(
+            "{place} was {} and is {}",
+            old["type"], new["type"]
+        ));
+    }
+    for (bound, grows) in [
+        ("minimum", true),
+        ("minLength", true),
+        ("maximum", false),
+        ("maxLength", false),
+        ("maxItems", false),
+    ] {
+        let Some(now) = new[bound].as_f64() else {
+            continue;
+        };
+        let tighter = old[bound]
+            .as_f64()
+            .is_none_or(|was| if grows { now > was } else { now < was });
+        if tighter {
+            broken.push(format!("{place} has the {bound} {now} now"));
+        }
+    }
+    if let Some(now) = new["enum"].as_array() {
+        let was = old["enum"].as_array();
+        if was.is_none_or(|was| was.iter().any(|value| !now.contains(value))) {
+            broken.push(format!("{place} takes fewer values now"));
+        }
+    }
+    if new["pattern"] != old["pattern"] && !new["pattern"].is_null() {
+        broken.push(format!("{place} has another pattern now"));
+    }
+    if old.get("default") != new.get("default") {
+        broken.push(format!("{place} has another default now"));
+    }
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flat_map(Map::iter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn contract(parameter: &Value, column: &Value) -> Value {
+        json!({ "paths": { "/quakes": { "get": {
+            "security": [],
+            "parameters": [parameter],
+            "responses": { "200": { "content": { "application/json": { "schema": { "properties": { "data": { "items": {
+                "properties": column } } } } } } } },
+        } } } })
+    }
+
+    #[test]
+    fn what_a_consumer_would_notice_is_named() {
+        let parameter =
+            json!({ "name": "least", "schema": { "type": "number", "maximum": 11, "default": 5 } });
+        let column = json!({ "id": { "type": ["string", "null"] } });
+        let old = contract(&parameter, &column);
+        assert_eq!(breaking(&old, &old), [""; 0]);
+        let more = contract(
+            &parameter,
+            &json!({ "id": { "type": ["string", "null"] }, "new": {} }),
+        );
+        assert_eq!(
+            breaking(&old, &more),
+            [""; 0],
+            "what is added breaks nothing"
+        );
+        for (change, said) in [
+            (json!({ "paths": {} }), "GET /quakes is gone"),
+            (
+                contract(&json!({ "name": "most", "required": true }), &column),
+                "`least` is gone",
+            ),
+            (
+                contract(&json!({ "name": "most", "required": true }), &column),
+                "`most` is new, and required",
+            ),
+            (
+                contract(
+                    &json!({ "name": "least", "schema": { "type": "string" } }),
+                    &column,
+                ),
+                "was \"number\" and is \"string\"",
+            ),
+            (
+                contract(
+                    &json!({ "name": "least", "schema": { "type": "number", "maximum": 10, "default": 5 } }),
+                    &column,
+                ),
+                "maximum 10",
+            ),
+            (
+                contract(
+                    &json!({ "name": "least", "schema": { "type": "number", "default": 4 } }),
+                    &column,
+                ),
+                "another default",
+            ),
+            (
+                contract(
+                    &json!({ "name": "least", "required": true, "schema": parameter["schema"] }),
+                    &column,
+                ),
+                "required now",
+            ),
+            (contract(&parameter, &json!({})), "the column `id` is gone"),
+            (
+                contract(
+                    &parameter,
+                    &json!({ "id": { "type": ["integer", "null"] } }),
+                ),
+                "the column `id` was",
+            ),
+        ] {
+            let found = breaking(&old, &change);
+            assert!(
+                found.iter().any(|line| line.contains(said)),
+                "{said}: {found:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The forms of an answer, and which of them a caller wants.
+
+use crate::json::Encoder;
+use crate::problem::Problem;
+use http::HeaderMap;
+use http::header::ACCEPT;
+
+/// A form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The envelope.
+    Json,
+    /// A line of names, then a line a row (RFC 4180).
+    Csv,
+    /// An object a line.
+    Ndjson,
+}
+
+impl Format {
+    /// All of them, the one that is answered with where nobody asks for another one first.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Ndjson];
+
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    /// What stands in `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            other => other.media_type(),
+        }
+    }
+
+    /// The form that a request accepts most gladly (RFC 9110, 12.5.1).
+    pub fn accepted(headers: &HeaderMap) -> Result<Self, Problem> {
+        let mut ranges = Vec::new();
+        for value in headers.get_all(ACCEPT) {
+            let text = value.to_str().map_err(|_| Problem::not_acceptable())?;
+            ranges.extend(text.split(',').filter_map(Range::parse));
+        }
+        if ranges.is_empty() {
+            return Ok(Self::Json);
+        }
+        let mut best = None;
+        for format in Self::ALL {
+            // Of the ranges that a type lies in, the narrowest one speaks of it.
+            let weight = ranges
+                .iter()
+                .filter_map(|range| Some((range.precision(format)?, range.weight)))
+                .max_by_key(|(precision, _)| *precision)
+                .map_or(0, |(_, weight)| weight);
+            if weight > best.map_or(0, |(_, weight)| weight) {
+                best = Some((format, weight));
+            }
+        }
+        best.map(|(format, _)| format)
+            .ok_or_else(Problem::not_acceptable)
+    }
+}
+
+/// One of the ranges of `Accept`.
+struct Range {
+    kind: String,
+    subtype: String,
+    /// In thousandths.
+    weight: u16,
+}
+
+impl Range {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let (kind, subtype) = parts.next()?.split_once('/')?;
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+            .map_or(Some(1.0), |weight| weight.parse::<f32>().ok())?;
+        Some(Self {
+            kind: kind.to_ascii_lowercase(),
+            subtype: subtype.to_ascii_lowercase(),
+            weight: (weight.clamp(0.0, 1.0) * 1000.0) as u16,
+        })
+    }
+
+    /// How narrowly a form's type lies in the range.
+    fn precision(&self, format: Format) -> Option<u8> {
+        let (kind, subtype) = format.media_type().split_once('/')?;
+        match (self.kind.as_str(), self.subtype.as_str()) {
+            ("*", "*") => Some(0),
+            (own, "*") if own == kind => Some(1),
+            (own, exact) if own == kind && exact == subtype => Some(2),
+            ("application", "ndjson" | "jsonl") if format == Format::Ndjson => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// Appends a value as a field of CSV. A missing value is an empty field, and an empty text is `""`.
+pub fn csv(encoder: Encoder, value: Option<&[u8]>, out: &mut Vec<u8>) -> Option<()> {
+    let Some(bytes) = value else {
+        return Some(());
+    };
+    if let Encoder::Text = encoder {
+        csv_text(std::str::from_utf8(bytes).ok()?, out);
+        return Some(());
+    }
+    let mut json = Vec::with_capacity(32);
+    encoder.encode(Some(bytes), &mut json).ok()?;
+    match json.as_slice() {
+        b"null" => {}
+        // Dates, moments, UUIDs, base64: nothing in them is escaped, and nothing needs quotes.
+        [b'"', inner @ .., b'"'] if !matches!(encoder, Encoder::Json | Encoder::Jsonb) => {
+            out.extend_from_slice(inner);
+        }
+        other => csv_text(std::str::from_utf8(other).ok()?, out),
+    }
+    Some(())
+}
+
+/// Appends a text as a field of CSV.
+pub fn csv_text(text: &str, out: &mut Vec<u8>) {
+    let plain = !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) && text.trim() == text;
+    if plain {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        out.push(b'"');
+        out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+        out.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(accept: &str) -> Option<Format> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, accept.parse().unwrap());
+        Format::accepted(&headers).ok()
+    }
+
+    #[test]
+    fn a_caller_gets_what_it_asks_for() {
+        assert_eq!(Format::accepted(&HeaderMap::new()).unwrap(), Format::Json);
+        for (accept, format) in [
+            ("*/*", Some(Format::Json)),
+            (
+                "text/html, application/xhtml+xml, */*;q=0.8",
+                Some(Format::Json),
+            ),
+            ("text/csv", Some(Format::Csv)),
+            ("TEXT/CSV; header=present", Some(Format::Csv)),
+            ("text/*", Some(Format::Csv)),
+            ("application/x-ndjson", Some(Format::Ndjson)),
+            (
+                "application/json;q=0.5, application/ndjson",
+                Some(Format::Ndjson),
+            ),
+            ("application/json;q=0, */*", Some(Format::Csv)),
+            ("text/csv;q=0.2, application/json;q=0.1", Some(Format::Csv)),
+            ("application/xml", None),
+            ("application/json;q=0", None),
+            ("text/html", None),
+        ] {
+            assert_eq!(accepted(accept), format, "{accept}");
+        }
+    }
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        let field = |encoder, value: Option<&[u8]>| {
+            let mut out = Vec::new();
+            csv(encoder, value, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (text, expected) in [
+            ("a b", "a b"),
+            ("", "\"\""),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("a\nb", "\"a\nb\""),
+            (" a", "\" a\""),
+        ] {
+            assert_eq!(field(Encoder::Text, Some(text.as_bytes())), expected);
+        }
+        assert_eq!(field(Encoder::Text, None), "");
+        assert_eq!(field(Encoder::Int8, Some(&7i64.to_be_bytes())), "7");
+        assert_eq!(field(Encoder::Float8, Some(&f64::NAN.to_be_bytes())), "");
+        assert_eq!(
+            field(Encoder::Date, Some(&0i32.to_be_bytes())),
+            "2000-01-01"
+        );
+        assert_eq!(
+            field(Encoder::Json, Some(br#"{"a":1,"b":2}"#)),
+            r#""{""a"":1,""b"":2}""#
+        );
+        assert_eq!(field(Encoder::Json, Some(br#""x""#)), r#""""x""""#);
+    }
+}

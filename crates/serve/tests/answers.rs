@@ -1,0 +1,287 @@
+//! What an answer says about itself, in which forms it comes, and who gets it.
+
+#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
+
+mod support;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::Place;
+
+/// A published table, as publish leaves it.
+async fn published() -> Place {
+    let place = Place::new().await;
+    let rows = "
+        CREATE TABLE s.people (id bigint PRIMARY KEY, name text, email text, tenant text);
+        INSERT INTO s.people SELECT n, 'name ' || n, n || '@example.org', CASE WHEN n % 2 = 0 THEN 'even' ELSE 'odd' END
+        FROM generate_series(1, 6) AS n;";
+    place.client.batch_execute(rows).await.unwrap();
+    publish(&place, 1).await;
+    place
+}
+
+async fn publish(place: &Place, version: i64) {
+    place
+        .client
+        .execute(
+            "INSERT INTO millrace.published (schema, relation, source, version, files, layout, run)
+             VALUES ('s', 'people', 'tables/p/people', $1, 'f', 'l', 'people-1')
+             ON CONFLICT (schema, relation) DO UPDATE SET version = EXCLUDED.version, published_at = now()",
+            &[&version],
+        )
+        .await
+        .unwrap();
+}
+
+async fn get(place: &Place, uri: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    let mut request = Request::get(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    place.send(request.body(Bytes::new()).unwrap()).await
+}
+
+fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
+    response
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+fn rows(response: &Response<Bytes>) -> Vec<Value> {
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    body["data"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_caller_who_has_the_answer_is_told_so_until_it_is_published_anew() {
+    let place = published().await;
+    let more = "    params: [{ name: least, type: int, default: 5 }]\n    caching: { enabled: true, ttl: 30s, stale: 60s }\n";
+    let query = "SELECT id, name FROM s.people WHERE id >= :least ORDER BY id";
+    place.route("people", "/people", query, more).await;
+    let unsteady = "SELECT id FROM s.people WHERE now() > '2000-01-01' ORDER BY id";
+    place.route("unsteady", "/unsteady", unsteady, "").await;
+
+    let first = get(&place, "/people", &[]).await;
+    let etag = header(&first, "etag").to_owned();
+    assert!(etag.starts_with("W/\""), "{etag}");
+    assert_eq!(
+        header(&first, "cache-control"),
+        "private, max-age=30, stale-while-revalidate=60"
+    );
+    assert_eq!(header(&first, "x-millrace-run"), "people-1");
+    assert!(header(&first, "x-millrace-as-of").ends_with('Z'));
+    let again = get(&place, "/people", &[("if-none-match", &etag)]).await;
+    assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
+    assert_eq!(header(&again, "etag"), etag);
+    for other in ["/people?least=4", "/people?limit=1"] {
+        assert_ne!(
+            header(&get(&place, other, &[]).await, "etag"),
+            etag,
+            "{other}"
+        );
+    }
+    assert_eq!(header(&get(&place, "/unsteady", &[]).await, "etag"), "");
+
+    // Rows that change without a publish are not seen while the answer may be kept; with one, they are within a second.
+    place
+        .client
+        .batch_execute("DELETE FROM s.people WHERE id = 6")
+        .await
+        .unwrap();
+    assert_eq!(rows(&get(&place, "/people", &[]).await).len(), 2);
+    publish(&place, 2).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let fresh = get(&place, "/people", &[("if-none-match", &etag)]).await;
+    assert_eq!((fresh.status().as_u16(), rows(&fresh).len()), (200, 1));
+    assert_ne!(header(&fresh, "etag"), etag);
+}
+
+#[tokio::test]
+async fn rows_come_in_the_form_that_is_asked_for() {
+    let place = published().await;
+    let query = "SELECT id, name || ', \"' || id || '\"' AS name, NULL::text AS none FROM s.people ORDER BY id";
+    place.route("people", "/people", query, "").await;
+    let csv = get(&place, "/people?limit=2", &[("accept", "text/csv")]).await;
+    assert_eq!(
+        header(&csv, "content-type"),
+        "text/csv; charset=utf-8; header=present"
+    );
+    let text = String::from_utf8(csv.body().to_vec()).unwrap();
+    assert_eq!(
+        text,
+        "id,name,none\r\n1,\"name 1, \"\"1\"\"\",\r\n2,\"name 2, \"\"2\"\"\",\r\n"
+    );
+    let next = header(&csv, "x-millrace-next");
+    let uri = format!("/people?limit=5&cursor={next}");
+    let lines = get(&place, &uri, &[("accept", "application/x-ndjson")]).await;
+    let text = String::from_utf8(lines.body().to_vec()).unwrap();
+    let ids: Vec<i64> = text
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["id"]
+                .as_i64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(ids, [3, 4, 5, 6]);
+    assert_eq!(header(&lines, "x-millrace-next"), "");
+    let refused = get(&place, "/people", &[("accept", "application/xml")]).await;
+    assert_eq!(
+        (refused.status().as_u16(), header(&refused, "content-type")),
+        (406, "application/json")
+    );
+}
+
+const SECRETS: &str = r#"{ "ada": { "keys": ["key-of-ada", { "key": "old-key-of-ada", "expires": "2020-01-01" }],
+      "scopes": ["people:read", "pii"], "claims": { "tenant": "even" } },
+    "bob": { "keys": "key-of-bob", "scopes": ["people:read"], "claims": { "tenant": "odd" } },
+    "eve": { "keys": "key-of-eve", "claims": { "tenant": "odd" } },
+    "joe": { "keys": "key-of-joe", "scopes": ["people:read"] } }"#;
+
+const OWN: &str = "    auth: { secret_path: aws::secret/millrace/tenants }
+    scopes: [people:read]
+    mask: { email: pii }
+    params: [{ name: tenant, type: string, claim: tenant }]
+    caching: { enabled: true, ttl: 30s }
+";
+
+#[tokio::test]
+async fn callers_see_their_own_rows_and_columns_and_nobody_elses() {
+    let place = published().await;
+    place.secret("millrace/tenants", &serde_json::from_str(SECRETS).unwrap());
+    let query = "SELECT id, email FROM s.people WHERE tenant = :tenant ORDER BY email";
+    place.route("own", "/own", query, OWN).await;
+    let of = async |uri: &str, key: &str| get(&place, uri, &[("x-api-key", key)]).await;
+
+    let ada = of("/own", "key-of-ada").await;
+    assert_eq!(rows(&ada)[0], json!({ "id": 2, "email": "2@example.org" }));
+    let bob = of("/own", "key-of-bob").await;
+    assert_eq!(
+        rows(&bob),
+        [1, 3, 5].map(|id| json!({ "id": id, "email": null }))
+    );
+    assert_ne!(header(&ada, "etag"), header(&bob, "etag"));
+    for (key, status) in [
+        ("key-of-eve", 403),     // no scope
+        ("key-of-joe", 403),     // no claim
+        ("old-key-of-ada", 403), // expired
+        ("key-of-ad", 403),
+        ("", 401),
+    ] {
+        let refused = of("/own", key).await;
+        assert_eq!(refused.status().as_u16(), status, "{key}");
+        let text = String::from_utf8(refused.body().to_vec()).unwrap();
+        assert!(
+            !text.contains("example.org") && !text.contains("key-of-ada"),
+            "{text}"
+        );
+    }
+    // Nobody says whose rows: not in the query, not by another's cursor, not by another's tag, not by two keys.
+    assert_eq!(of("/own?tenant=even", "key-of-bob").await.status(), 400);
+    let page: Value =
+        serde_json::from_slice(of("/own?limit=1", "key-of-ada").await.body()).unwrap();
+    let cursor = format!(
+        "/own?limit=1&cursor={}",
+        page["page"]["next"].as_str().unwrap()
+    );
+    assert_eq!(of(&cursor, "key-of-ada").await.status(), 200);
+    assert_eq!(of(&cursor, "key-of-bob").await.status(), 400);
+    let headers = [
+        ("x-api-key", "key-of-bob"),
+        ("if-none-match", header(&ada, "etag")),
+    ];
+    assert_eq!(get(&place, "/own", &headers).await.status(), 200);
+    let headers = [("x-api-key", "key-of-bob"), ("x-api-key", "key-of-ada")];
+    assert_eq!(get(&place, "/own", &headers).await.status(), 400);
+    // A masked column is not in the cursor either, though the rows are ordered by it.
+    let page: Value =
+        serde_json::from_slice(of("/own?limit=1", "key-of-bob").await.body()).unwrap();
+    let cursor = page["page"]["next"].as_str().unwrap();
+    assert!(cursor.len() < 60, "{cursor}");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_back() {
+    let place = published().await;
+    place.secret("millrace/tenants", &serde_json::from_str(SECRETS).unwrap());
+    let more = "    auth: { secret_path: aws::secret/millrace/tenants }\n    rate_limit: 3/h\n    quota: 100/d\n";
+    place
+        .route("few", "/few", "SELECT id FROM s.people ORDER BY id", more)
+        .await;
+    let of = async |key: &str| get(&place, "/few", &[("x-api-key", key)]).await;
+    for left in ["2", "1", "0"] {
+        let response = of("key-of-ada").await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, "ratelimit-remaining"), left);
+        assert_eq!(header(&response, "ratelimit-limit"), "3");
+    }
+    let refused = of("key-of-ada").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(
+        header(&refused, "retry-after"),
+        header(&refused, "ratelimit-reset")
+    );
+    assert_eq!(
+        of("key-of-bob").await.status(),
+        200,
+        "another caller's count"
+    );
+}
+
+#[tokio::test]
+async fn lists_and_tables_without_sql_are_answered() {
+    let place = published().await;
+    let more = "    params: [{ name: ids, type: int, list: true, required: true }]\n";
+    let query = "SELECT id FROM s.people WHERE id = ANY(:ids) ORDER BY id";
+    place.route("some", "/some", query, more).await;
+    let (status, body) = place.get("/some?ids=5,2,99").await;
+    assert_eq!(
+        (status, &body["data"]),
+        (200, &json!([{ "id": 2 }, { "id": 5 }])),
+        "{body}"
+    );
+    assert_eq!(place.get("/some?ids=5,x").await.0, 400);
+    let file = "metadata: { name: one, version: 1.2.0, deprecated: 2026-01-01, sunset: 2030-01-01 }
+routes:
+  /one/{id}:
+    datasource: operational_store
+    table: s.people
+    key: [id]
+    columns: [id, name]
+    params: [{ name: id, type: int }]
+";
+    let key = millrace_model::keys::definition("endpoint", "one");
+    place.objects.put(&key, Bytes::from(file)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    let response = get(&place, "/one/3", &[]).await;
+    assert_eq!(rows(&response), [json!({ "id": 3, "name": "name 3" })]);
+    assert_eq!(header(&response, "deprecation"), "@1767225600");
+    assert_eq!(header(&response, "sunset"), "Tue, 01 Jan 2030 00:00:00 GMT");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_ends_the_query() {
+    let place = published().await;
+    let slow = "SELECT count(*) AS n FROM s.people, generate_series(1, 1000000000) AS a";
+    place.route("slow", "/slow", slow, "").await;
+    let left = tokio::time::timeout(Duration::from_millis(500), place.get("/slow")).await;
+    assert!(left.is_err());
+    let admin = millrace_postgres::Credentials {
+        dbname: place.owner.dbname.clone(),
+        ..place.server.admin()
+    };
+    let admin = millrace_postgres::connect(&admin, "test").await.unwrap();
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND application_name = 'millrace serve' AND state = 'active'";
+    for _ in 0..100 {
+        let running: i64 = admin.query_one(running, &[]).await.unwrap().get(0);
+        if running == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the query goes on");
+}
