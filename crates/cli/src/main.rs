@@ -3,6 +3,8 @@
 mod check;
 mod conduct;
 mod demo;
+mod forget;
+mod inspect;
 mod new;
 mod postgres;
 mod run;
@@ -55,6 +57,10 @@ enum Command {
     New(new::New),
     /// Pulls one pipeline and makes its tables, in this process, into a local folder.
     Run(run::Run),
+    /// Shows a table: its columns, rows and files, its last versions, and what they changed.
+    Table(inspect::Table),
+    /// Erases what the lake keeps of one key.
+    Forget(forget::Forget),
     /// Serves the endpoints over HTTP, from what the pipelines have made on this machine.
     Serve(serve::Serve),
     /// The whole way once, on the sample source or the real one: pull, tables, publish, serve.
@@ -91,6 +97,8 @@ fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<Exi
         Command::Check(check) => runtime.block_on(check.check(workspace)),
         Command::New(new) => new.write(workspace),
         Command::Run(run) => runtime.block_on(run.run(workspace)),
+        Command::Table(table) => runtime.block_on(table.show(workspace)),
+        Command::Forget(forget) => runtime.block_on(forget.forget(workspace)),
         Command::Serve(serve) => runtime.block_on(serve.serve(workspace)),
         Command::Demo(demo) => runtime.block_on(demo.show(workspace)),
         Command::Postgres(postgres) => runtime.block_on(postgres.act(workspace)),

@@ -52,7 +52,7 @@ pub enum WriteKind {
 }
 
 impl WriteKind {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Append => "append",
             Self::Replace => "replace",

@@ -8,9 +8,11 @@
 
 mod commit;
 mod error;
+mod history;
 mod keys;
 mod lake;
 mod parquet_file;
+mod purge;
 mod scan;
 mod stats;
 mod table;
@@ -18,6 +20,7 @@ mod writer;
 
 pub use commit::{Commit, WriteKind};
 pub use error::{Error, ErrorKind};
+pub use history::Entry;
 pub use keys::{Edit, KeySet, Rewritten};
 pub use lake::Lake;
 pub use scan::{RowStream, Scan};

@@ -152,6 +152,10 @@ impl Table {
         commit(&self.key, &self.delta, &self.state, change).await
     }
 
+    pub(crate) fn delta(&self) -> &DeltaTable {
+        &self.delta
+    }
+
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         self.delta.object_store()
     }

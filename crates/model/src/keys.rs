@@ -110,3 +110,18 @@ pub fn lease(secret: &str) -> String {
     // A tilde is in no secret's name.
     format!("leases/{}.json", secret.replace('/', "~"))
 }
+
+/// The folder of all that was pulled of a resource, with a slash at the end.
+pub fn raw_resource(pipeline: &str, resource: &str) -> String {
+    format!("raw/{pipeline}/{resource}/")
+}
+
+/// The folder of all that was kept out of a table, with a slash at the end.
+pub fn quarantines(pipeline: &str, table: &str) -> String {
+    format!("quarantine/{pipeline}/{table}/")
+}
+
+/// The folder of a pipeline's requests that failed for good, with a slash at the end.
+pub fn all_dead(pipeline: &str) -> String {
+    format!("dead/{pipeline}/")
+}

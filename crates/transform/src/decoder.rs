@@ -3,7 +3,7 @@
 mod hold;
 mod planned;
 
-use crate::expect::Expectations;
+use crate::expect::{Checks, Expectations};
 use crate::family::Family;
 use crate::load::Loaded;
 use crate::plan::{Edits, Plan, VALID_FROM, digests};
@@ -114,10 +114,11 @@ impl Decoder {
             return if self.table.write == WriteMode::History {
                 Changes::Versions(Box::new(plan.into_edits()))
             } else {
-                Changes::Replaced {
-                    keys: plan.into_replaced(),
-                    deletes,
+                let mut keys = plan.into_replaced();
+                if let Some(kept_out) = &self.kept_out {
+                    keys.subtract(kept_out);
                 }
+                Changes::Replaced { keys, deletes }
             };
         }
         let Some(mut keys) = self.seen else {
@@ -300,7 +301,9 @@ impl Decoder {
         };
         let deleted = version::deleted(self.table.delete.as_ref(), &self.table.key, &rows, &owners)
             .map_err(|error| arrow(&error))?;
-        let mut keep = BooleanArray::from(vec![true; rows[0].count]);
+        let all = BooleanArray::from(vec![true; rows[0].count]);
+        let mut keep = all.clone();
+        let mut quarantined = Vec::new();
         if self.needs_plan() {
             if self.planning {
                 return self.plan(sequence, &root, &key, &deleted, &broken, pending, first);
@@ -311,6 +314,8 @@ impl Decoder {
             };
             keep = fates.iter().map(|fate| Some(fate.is_some())).collect();
             self.count("rows_deleted", deleted.true_count());
+            let living = and_not(&all, &deleted).map_err(|error| arrow(&error))?;
+            (_, quarantined) = self.hold(&root, &living, &broken, pending, Checks::Alone)?;
             if is_history {
                 version::add_validity(&mut rows[0], &fates);
             }
@@ -326,8 +331,14 @@ impl Decoder {
             self.count("rows_deleted", gone.true_count());
             keep = and_not(&keep, &deleted).map_err(|error| arrow(&error))?;
         }
-        let (kept_out, quarantined) = self.hold(&root, &keep, &broken, pending)?;
-        if !key.is_empty() && !self.needs_plan() {
+        let (left, checks) = if self.needs_plan() {
+            (&[][..], Checks::Together)
+        } else {
+            (&broken[..], Checks::All)
+        };
+        let (kept_out, more) = self.hold(&root, &keep, left, pending, checks)?;
+        quarantined.extend(more);
+        if !key.is_empty() {
             self.keep_what_is_there(&key, &kept_out)?;
         }
         keep = and_not(&keep, &kept_out).map_err(|error| arrow(&error))?;

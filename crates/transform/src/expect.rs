@@ -16,6 +16,17 @@ pub(crate) struct Expectations {
     all: Vec<(Expectation, Option<KeySet>)>,
 }
 
+/// Which expectations are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checks {
+    /// All.
+    All,
+    /// Those that look at a row by itself: before it is known which of several rows with one key stays.
+    Alone,
+    /// Those that hold a row against others: once that is known.
+    Together,
+}
+
 /// A row that breaks an expectation.
 #[derive(Debug)]
 pub(crate) struct Breach {
@@ -41,9 +52,18 @@ impl Expectations {
         &mut self,
         batch: &RecordBatch,
         rows: &BooleanArray,
+        checks: Checks,
     ) -> Result<Vec<Breach>, Failure> {
         let mut breaches = Vec::new();
+        let wanted = |rule: &Rule| match checks {
+            Checks::All => true,
+            Checks::Alone => *rule != Rule::Unique,
+            Checks::Together => *rule == Rule::Unique,
+        };
         for (expectation, seen) in &mut self.all {
+            if !wanted(&expectation.rule) {
+                continue;
+            }
             let broken = match batch.column_by_name(&expectation.column) {
                 Some(column) => broken(&self.table, expectation, column, rows, seen)?,
                 None if expectation.rule == Rule::NotNull => vec![true; batch.num_rows()],

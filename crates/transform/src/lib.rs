@@ -14,6 +14,7 @@ mod column;
 mod decoder;
 mod expect;
 mod family;
+mod forget;
 mod load;
 mod moment;
 mod outcome;
@@ -22,6 +23,8 @@ mod shape;
 mod sink;
 mod source;
 mod version;
+
+pub use crate::forget::ForgottenKey;
 
 use crate::decoder::{Batch, Decoder};
 use crate::outcome::Target;

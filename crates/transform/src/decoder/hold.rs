@@ -2,7 +2,7 @@
 
 use super::{Decoder, Loaded, Pending, arrow, key_set};
 use crate::column::{Origin, type_name};
-use crate::expect::Breach;
+use crate::expect::{Breach, Checks};
 use crate::shape::{Broken, Refusal};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter;
@@ -17,6 +17,7 @@ impl Decoder {
         rows: &BooleanArray,
         broken: &[Broken],
         pending: &[Pending],
+        checks: Checks,
     ) -> Result<(BooleanArray, Vec<u8>), Failure> {
         let mut breaches: Vec<Breach> = broken
             .iter()
@@ -28,7 +29,7 @@ impl Decoder {
                 otherwise: Otherwise::Quarantine,
             })
             .collect();
-        breaches.extend(self.expectations.check(root, rows)?);
+        breaches.extend(self.expectations.check(root, rows, checks)?);
         let mut quarantined = Vec::new();
         let kept_out = if breaches.is_empty() {
             vec![false; rows.len()]

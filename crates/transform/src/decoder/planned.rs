@@ -1,6 +1,7 @@
 //! The first reading of records whose fate has to be known before they are written.
 
 use super::{Batch, Decoder, Pending, arrow, root_digests};
+use crate::expect::Checks;
 use crate::moment;
 use crate::plan::{Look, Plan, moment_type};
 use crate::shape::Broken;
@@ -28,7 +29,7 @@ impl Decoder {
     ) -> Result<Batch, Failure> {
         let all = BooleanArray::from(vec![true; root.num_rows()]);
         let living = and_not(&all, deleted).map_err(|error| arrow(&error))?;
-        let (kept_out, _) = self.hold(root, &living, broken, pending)?;
+        let (kept_out, _) = self.hold(root, &living, broken, pending, Checks::Alone)?;
         let counts = and_not(&all, &kept_out).map_err(|error| arrow(&error))?;
         let at = self.moments(root, pending)?;
         let is_history = self.table.write == WriteMode::History;

@@ -145,8 +145,8 @@ impl Harness {
         run
     }
 
-    pub async fn pinned(&self) -> StepInput {
-        let pipeline = Pipeline {
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline {
             name: PIPELINE.to_owned(),
             description: "A test's.".to_owned(),
             schedule: None,
@@ -170,7 +170,11 @@ impl Harness {
             }],
             tables: vec![self.table.clone()],
             publish: Vec::new(),
-        };
+        }
+    }
+
+    pub async fn pinned(&self) -> StepInput {
+        let pipeline = self.pipeline();
         let pinned = Pinned {
             pipeline,
             connections: Vec::new(),

@@ -5,6 +5,7 @@
 mod contract;
 mod expectations;
 mod faults;
+mod forget;
 mod harness;
 mod model;
 mod modes;

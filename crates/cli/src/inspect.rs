@@ -1,0 +1,85 @@
+//! `millrace table`: what a table is, and what happened to it.
+
+use crate::table::{bold, bytes, grouped, rows};
+use crate::workspace::Workspace;
+use anyhow::Context;
+use arrow::datatypes::DataType;
+use clap::Args;
+use millrace_lake::Lake;
+use millrace_model::keys;
+use std::process::ExitCode;
+
+/// How many versions are told.
+const VERSIONS: usize = 10;
+
+/// Shows a table: its columns, rows and files, its last versions, and what the last one changed.
+#[derive(Args)]
+pub struct Table {
+    /// The pipeline.
+    pipeline: String,
+    /// The table; a child table by its whole name, `quakes__tags`.
+    table: String,
+}
+
+impl Table {
+    /// Shows it.
+    pub async fn show(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
+        let lake = Lake::at(&workspace.lake()?.display().to_string())?;
+        let key = keys::table(&self.pipeline, &self.table);
+        let table = lake.table(&key).await?.with_context(|| {
+            format!(
+                "there is no table {key} yet: `millrace run {}` makes it",
+                self.pipeline
+            )
+        })?;
+        let files = table.files();
+        let size = files.iter().map(|file| file.size).sum();
+        println!(
+            "{}  version {}, {} rows in {} files, {}, of runs up to number {}",
+            bold(&self.table),
+            table.version(),
+            table.rows().map_or("?".to_owned(), grouped),
+            files.len(),
+            bytes(size),
+            table.sequence().await?
+        );
+        let columns = table.schema();
+        let columns = columns.fields().iter();
+        let columns = columns.map(|field| vec![field.name().clone(), type_name(field.data_type())]);
+        println!(
+            "{}",
+            rows(&["column".into(), "type".into()], columns.collect())
+        );
+        let history = table.history(VERSIONS).await?;
+        let versions = history.into_iter().map(|entry| {
+            vec![
+                entry.version.to_string(),
+                entry.at,
+                entry.kind,
+                format!("+{} −{}", entry.files_added, entry.files_removed),
+                format!(
+                    "+{} −{}",
+                    grouped(entry.rows_added),
+                    entry.rows_removed.map_or("?".to_owned(), grouped)
+                ),
+            ]
+        });
+        let head = ["version", "at", "write", "files", "rows in them"].map(str::to_owned);
+        println!("{}", rows(&head, versions.collect()));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A type as an author writes it.
+fn type_name(kind: &DataType) -> String {
+    match kind {
+        DataType::Utf8 => "string".to_owned(),
+        DataType::Int64 => "int".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Boolean => "bool".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        other => other.to_string(),
+    }
+}
