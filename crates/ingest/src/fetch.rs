@@ -8,7 +8,7 @@ use crate::redact::{Redaction, Redactor};
 use crate::request::{Request, Requests};
 use crate::retry::{Class, classify};
 use crate::scan::{Found, ScanError};
-use crate::segment::{About, Body, Ended, Segment, Untaken};
+use crate::segment::{About, Body, Segment, Untaken};
 use crate::targets::Targets;
 use crate::throttle::{Pass, Throttle, retry_after};
 use futures::StreamExt;
@@ -59,8 +59,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) request: &'a Request,
     /// Which part of the resource it belongs to.
     pub(crate) origin: Origin,
-    /// The hash of the page before it.
-    pub(crate) before: Option<&'a str>,
 }
 
 /// What became of a request.
@@ -68,8 +66,8 @@ pub(crate) struct Wanted<'a> {
 pub(crate) enum Outcome {
     /// A body was taken into the segment.
     Taken {
-        /// What is known of it.
-        ended: Ended,
+        /// What was found in it.
+        found: Found,
         /// How long it is.
         bytes: u64,
         /// Where it leads.
@@ -252,21 +250,21 @@ impl<'a> Source<'a> {
         }
         let rest = redactor.as_mut().map(Redactor::end).unwrap_or_default();
         let rest = body.write(rest).await;
-        let ended = match rest {
+        let found = match rest {
             Ok(()) => body.end().await,
             Err(untaken) => Err(untaken),
         };
-        let ended = match ended {
-            Ok(ended) => ended,
+        let found = match found {
+            Ok(found) => found,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
         if wanted.origin.is_aside {
-            return self.taken_aside(wanted, body, ended, about, location).await;
+            return self.taken_aside(wanted, body, found, about, location).await;
         }
         let answer = Answer {
             url: &wanted.request.url,
             hints: &hints,
-            found: &ended.found,
+            found: &found,
         };
         let choice = match self.paginate {
             Paginate::Auto => paginate::detect(answer),
@@ -279,7 +277,8 @@ impl<'a> Source<'a> {
                 (next, Some(Box::new(choice)))
             }
         };
-        if ended.found.records > 0 && wanted.before == Some(ended.sha256.as_str()) {
+        let repeats = body.repeats_the_last().await;
+        if repeats.map_err(|error| internal(wanted, &error))? && found.records > 0 {
             let problem = "is the same, byte for byte, as the page before; the source pays no attention to what the \
                            definition's `paginate` sends, so the pull would never end"
                 .to_owned();
@@ -290,11 +289,11 @@ impl<'a> Source<'a> {
             }));
         }
         let bytes = body.length();
-        body.keep(&ended, about)
+        body.keep(found.records, about)
             .await
             .map_err(|error| internal(wanted, &error))?;
         Ok(Outcome::Taken {
-            ended,
+            found,
             bytes,
             next: self.requests.unsigned(next),
             choice,
@@ -314,24 +313,23 @@ impl<'a> Source<'a> {
         &self,
         wanted: &Wanted<'_>,
         body: Body<'_>,
-        mut ended: Ended,
+        mut found: Found,
         about: About,
         location: Option<String>,
     ) -> Result<Outcome, Failure> {
         if let Some(location) = location {
             let location = self.credential.scrub(&location);
-            ended
-                .found
+            found
                 .meta
                 .entry("location".to_owned())
                 .or_insert(location.into());
         }
         let bytes = body.length();
-        body.keep(&ended, about)
+        body.keep(found.records, about)
             .await
             .map_err(|error| internal(wanted, &error))?;
         Ok(Outcome::Taken {
-            ended,
+            found,
             bytes,
             next: Position::End,
             choice: None,

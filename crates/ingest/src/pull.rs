@@ -85,8 +85,6 @@ pub(crate) struct Pull<'a> {
     slice: Option<Slice>,
     start: Option<CursorValue>,
     cursor: Option<CursorValue>,
-    /// The hash of the last body.
-    last: Option<String>,
     /// How many requests the committed segments took.
     requests_committed: u64,
     slowest: Duration,
@@ -136,7 +134,6 @@ impl<'a> Pull<'a> {
             slice: None,
             start,
             cursor: checkpoint.cursor.clone(),
-            last: None,
             requests_committed: 0,
             slowest: Duration::ZERO,
             writer: format!("{:016x}", rand::random::<u64>()),
@@ -266,12 +263,10 @@ impl<'a> Pull<'a> {
             self.tally.requests += 1;
             let began = Instant::now();
             let position = self.position.clone();
-            let last = self.last.take();
             let wanted = Wanted {
                 position: position.inner(),
                 request: &request,
                 origin: self.origin(&request),
-                before: last.as_deref(),
             };
             let asked = self.source.ask(&wanted, &mut self.segment, pass);
             let outcome = match self.job.deadline.place() {
@@ -291,24 +286,23 @@ impl<'a> Pull<'a> {
             let took = began.elapsed();
             match outcome {
                 Outcome::Taken {
-                    ended,
+                    found,
                     bytes,
                     next,
                     choice,
                 } => {
                     self.throttle.succeeded().await?;
                     if purpose == Purpose::Records {
-                        self.choose(choice, &ended.found);
+                        self.choose(choice, &found);
                         self.checkpoint.note_pulled(slice, &request.key());
                     }
                     self.slowest = self.slowest.max(took);
-                    self.go_on(next, &ended.found)?;
-                    if ended.found.cursor > self.cursor {
-                        self.cursor = ended.found.cursor;
+                    self.go_on(next, &found)?;
+                    if found.cursor > self.cursor {
+                        self.cursor = found.cursor;
                     }
-                    self.last = Some(ended.sha256);
-                    self.tally.take_page(ended.found.records, bytes);
-                    debug!(name, records = ended.found.records, bytes, "page");
+                    self.tally.take_page(found.records, bytes);
+                    debug!(name, records = found.records, bytes, "page");
                     self.job.observer.progress(&self.tally.counts());
                     if purpose == Purpose::Records {
                         return Ok(None);
@@ -316,7 +310,6 @@ impl<'a> Pull<'a> {
                     return self.after_aside().await;
                 }
                 Outcome::Unauthorized { status } => {
-                    self.last = last;
                     if status != 401 || is_renewed || !self.renew().await? {
                         let refused = &self.source.credential;
                         return Err(self.job.auth.refusal(refused, &name, status));
@@ -328,7 +321,6 @@ impl<'a> Pull<'a> {
                     is_rate_limit,
                     asked,
                 } => {
-                    self.last = last;
                     match asked {
                         Some(wait) => self.throttle.pause(wait).await?,
                         None if !is_rate_limit => self.throttle.failed().await?,
@@ -353,7 +345,6 @@ impl<'a> Pull<'a> {
                     }
                 }
                 Outcome::Repeated(refusal) => {
-                    self.last = last;
                     repeats += 1;
                     let wait = retries.next(None, took, &self.job.limits);
                     let Some(wait) = wait.filter(|_| repeats <= REPEATS) else {
@@ -537,7 +528,7 @@ impl<'a> Pull<'a> {
         }
         self.position = self.checkpoint.next.clone();
         self.cursor.clone_from(&self.checkpoint.cursor);
-        self.last = None;
+        self.segment.forget_last();
         self.slice = None;
         if let Some(paginate) = &self.checkpoint.paginate {
             self.source.page_by(paginate.clone());

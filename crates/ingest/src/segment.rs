@@ -1,4 +1,7 @@
 //! The open segment: bodies packed as they stream in, one zstd frame each, until the segment is committed.
+//!
+//! Nobody waits for a body to be packed before the next one is asked for: what is known only then, a page's hash and where
+//! its frame lies, is filled in when the next page comes, or when the segment is taken.
 
 mod packer;
 
@@ -8,13 +11,20 @@ use crate::targets::Targets;
 use bytes::Bytes;
 use millrace_model::raw::{Origin, Page};
 use millrace_model::{Failure, FailureName};
-use packer::{Packed, Packer};
+use packer::{Packer, Packing};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Bodies and their pages, not yet committed.
 pub(crate) struct Segment {
     packer: Packer,
     pages: Vec<Page>,
+    /// What is to be filled in of the last page.
+    unsettled: Option<Packing>,
+    /// Whether a body that was kept could not be packed: nothing can be taken any more.
+    is_broken: bool,
+    /// The last body that was kept, by its length and its hash.
+    last: Option<(u64, String)>,
     /// How many bytes the pages' bodies have, packed.
     bytes: usize,
     opened: Option<Instant>,
@@ -26,16 +36,7 @@ pub(crate) struct Body<'a> {
     scanner: Scanner<'a>,
     length: u64,
     limit: u64,
-}
-
-/// What is known of a body when it has ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) found: Found,
-    /// The body's SHA-256 in hexadecimal.
-    pub(crate) sha256: String,
-    /// Where its frame lies in the segment.
-    frame: (usize, usize),
+    packing: Option<Packing>,
 }
 
 /// Why a body was not taken.
@@ -70,6 +71,9 @@ impl Segment {
         Ok(Self {
             packer: Packer::new().map_err(|error| broken(&error))?,
             pages: Vec::new(),
+            unsettled: None,
+            is_broken: false,
+            last: None,
             bytes: 0,
             opened: None,
         })
@@ -97,11 +101,41 @@ impl Segment {
             scanner: Scanner::new(targets),
             length: 0,
             limit,
+            packing: None,
         })
+    }
+
+    /// Takes no body for a repetition of those that came so far.
+    pub(crate) fn forget_last(&mut self) {
+        self.last = None;
+    }
+
+    /// Fills in what was not known of the last page. May be broken off and called again.
+    async fn settle(&mut self) -> io::Result<()> {
+        if let Some(packing) = &mut self.unsettled {
+            let packed = packing.wait().await;
+            self.unsettled = None;
+            let Ok(packed) = packed else {
+                self.is_broken = true;
+                return packed.map(drop);
+            };
+            self.bytes = packed.end;
+            if let Some(page) = self.pages.last_mut() {
+                page.offset = packed.start as u64;
+                page.length = (packed.end - packed.start) as u64;
+                page.sha256.clone_from(&packed.sha256);
+                self.last = Some((page.body_length, packed.sha256));
+            }
+        }
+        if self.is_broken {
+            return Err(io::Error::other("a body before could not be packed"));
+        }
+        Ok(())
     }
 
     /// The bodies and their pages; the segment is empty then.
     pub(crate) async fn take(&mut self) -> Result<(Bytes, Vec<Page>), Failure> {
+        self.settle().await.map_err(|error| broken(&error))?;
         let bytes = self.packer.take().await.map_err(|error| broken(&error))?;
         self.opened = None;
         self.bytes = 0;
@@ -128,33 +162,49 @@ impl Body<'_> {
     }
 
     /// Ends the body and tells what was found in it. It is not kept yet.
-    pub(crate) async fn end(&mut self) -> Result<Ended, Untaken> {
+    pub(crate) async fn end(&mut self) -> Result<Found, Untaken> {
         let found = self.scanner.end()?;
-        let Packed { sha256, start, end } = self.segment.packer.end().await?;
-        Ok(Ended {
-            found,
-            sha256,
-            frame: (start, end),
-        })
+        self.packing = Some(self.segment.packer.end().await?);
+        Ok(found)
+    }
+
+    /// Whether a body that has ended is, byte for byte, the last one that was kept. Only one of its length can be, and
+    /// only for such a one the hash is waited for.
+    pub(crate) async fn repeats_the_last(&mut self) -> Result<bool, Untaken> {
+        let before = match (self.segment.unsettled.is_some(), self.segment.pages.last()) {
+            (true, Some(page)) => Some(page.body_length),
+            _ => self.segment.last.as_ref().map(|(length, _)| *length),
+        };
+        if before != Some(self.length) {
+            return Ok(false);
+        }
+        self.segment.settle().await?;
+        let Some(packing) = &mut self.packing else {
+            return Ok(false);
+        };
+        let packed = packing.wait().await?;
+        let last = self.segment.last.as_ref();
+        Ok(last.is_some_and(|(_, sha256)| *sha256 == packed.sha256))
     }
 
     /// Keeps a body that has ended.
-    pub(crate) async fn keep(self, ended: &Ended, about: About) -> Result<(), Untaken> {
+    pub(crate) async fn keep(self, records: u64, about: About) -> Result<(), Untaken> {
         let segment = self.segment;
+        segment.settle().await?;
         segment.packer.keep().await?;
-        let (start, end) = ended.frame;
-        segment.bytes = end;
+        // From here on nothing waits, so that what the packer keeps is always known here as well.
         segment.opened.get_or_insert_with(Instant::now);
+        segment.unsettled = self.packing;
         segment.pages.push(Page {
             url: about.url,
             status: about.status,
             content_type: about.content_type,
             requested_at: about.requested_at,
-            offset: start as u64,
-            length: (end - start) as u64,
+            offset: 0,
+            length: 0,
             body_length: self.length,
-            sha256: ended.sha256.clone(),
-            records: ended.found.records,
+            sha256: String::new(),
+            records,
             origin: about.origin,
         });
         Ok(())
@@ -201,8 +251,8 @@ mod tests {
             for piece in body.chunks(1_000) {
                 whole.write(Bytes::copy_from_slice(piece)).await.unwrap();
             }
-            let ended = whole.end().await.unwrap();
-            whole.keep(&ended, about()).await.unwrap();
+            let found = whole.end().await.unwrap();
+            whole.keep(found.records, about()).await.unwrap();
         }
         let (bytes, pages) = segment.take().await.unwrap();
         assert_eq!(

@@ -56,7 +56,7 @@ impl Pull<'_> {
                 self.position = Position::End;
             }
             At::Slice(slice) => {
-                self.last = None;
+                self.segment.forget_last();
                 if self.position == Position::Start {
                     self.position = first_of(number);
                 }
@@ -133,7 +133,7 @@ impl Pull<'_> {
 
     /// Behind an answer about a report that is not ready: keeps what was said, and waits before the next poll.
     pub(super) async fn after_aside(&mut self) -> Result<Option<Ending>, Failure> {
-        self.last = None;
+        self.segment.forget_last();
         self.commit().await?;
         match (&self.job.resource.report, self.purpose()) {
             (Some(definition), Purpose::Poll) => Ok(self.pause(definition.every).await),

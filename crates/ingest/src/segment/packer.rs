@@ -24,7 +24,7 @@ pub(super) struct Packer {
 }
 
 /// What is known of a body when it is packed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Packed {
     /// The body's SHA-256 in hexadecimal.
     pub(super) sha256: String,
@@ -32,6 +32,24 @@ pub(super) struct Packed {
     pub(super) start: usize,
     /// Where that ends.
     pub(super) end: usize,
+}
+
+/// A body that has ended, on its way to being packed.
+#[derive(Debug)]
+pub(super) struct Packing {
+    reply: oneshot::Receiver<io::Result<Packed>>,
+    packed: Option<Packed>,
+}
+
+impl Packing {
+    /// What is known of the body once it is packed. May be broken off and called again.
+    pub(super) async fn wait(&mut self) -> io::Result<Packed> {
+        if let Some(packed) = &self.packed {
+            return Ok(packed.clone());
+        }
+        let packed = (&mut self.reply).await.map_err(|_| gone())??;
+        Ok(self.packed.insert(packed).clone())
+    }
 }
 
 enum Order {
@@ -72,10 +90,13 @@ impl Packer {
         self.order(Order::Piece(piece)).await
     }
 
-    pub(super) async fn end(&self) -> io::Result<Packed> {
+    pub(super) async fn end(&self) -> io::Result<Packing> {
         let (reply, packed) = oneshot::channel();
         self.order(Order::End(reply)).await?;
-        packed.await.map_err(|_| gone())?
+        Ok(Packing {
+            reply: packed,
+            packed: None,
+        })
     }
 
     pub(super) async fn keep(&self) -> io::Result<()> {
