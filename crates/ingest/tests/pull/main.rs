@@ -6,6 +6,7 @@
 )]
 
 mod auth;
+mod children;
 mod endless;
 mod incremental;
 mod pages;
