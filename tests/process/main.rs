@@ -1,9 +1,12 @@
 //! The compiled `millrace` command in one process: the main job, its repetition, its death, and what a newcomer does.
 
 mod correct;
+mod endpoints;
 mod faults;
 mod faulty;
 mod five_minutes;
 mod killed;
+mod published;
 mod refused;
+mod store;
 mod support;

@@ -4,39 +4,11 @@
 
 mod support;
 
-use millrace_serve::server;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use support::Place;
+use support::{Place, start};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-
-/// A server that runs until it is told to stop.
-struct Running {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: tokio::task::JoinHandle<std::io::Result<()>>,
-}
-
-async fn start(place: &Place) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, told) = oneshot::channel::<()>();
-    let stopped = async {
-        told.await.ok();
-    };
-    let ended = tokio::spawn(server::run(
-        listener,
-        place.another().connections(4),
-        stopped,
-    ));
-    Running {
-        address,
-        stop,
-        ended,
-    }
-}
+use tokio::net::TcpStream;
 
 /// What the server answers to a text that is sent as it is.
 async fn send(address: SocketAddr, request: &str) -> String {
@@ -125,6 +97,42 @@ async fn what_is_no_request_is_refused_without_a_word_too_much() {
         );
         assert!(began.elapsed() < Duration::from_secs(5));
     }
+    // A length beside chunks: the chunks count, and nothing behind them is taken for a request.
+    let hidden = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    for order in [
+        format!(
+            "content-length: {}\r\ntransfer-encoding: chunked",
+            hidden.len()
+        ),
+        format!(
+            "transfer-encoding: chunked\r\ncontent-length: {}",
+            hidden.len()
+        ),
+    ] {
+        let request = format!("POST /x HTTP/1.1\r\nhost: x\r\n{order}\r\n\r\n{hidden}");
+        let answer = send_and_close(address, &request).await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    for (encoding, status) in [
+        ("identity", "400"),
+        ("chunked, identity", "400"),
+        ("\u{b}chunked", "400"),
+    ] {
+        let request =
+            format!("POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: {encoding}\r\n\r\n{hidden}");
+        let answer = send_and_close(address, &request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{encoding}: {answer}"
+        );
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+    let many = (0..200).map(|n| format!("x-{n}: y\r\n"));
+    let many = many.collect::<Vec<_>>().concat();
+    let request = format!("GET /x HTTP/1.1\r\nhost: x\r\n{many}\r\n");
+    let answer = send_and_close(address, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     server.stop.send(()).unwrap();
     server.ended.await.unwrap().unwrap();
 }

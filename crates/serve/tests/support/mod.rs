@@ -4,14 +4,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::{Credentials, connect};
-use millrace_serve::Serve;
+use millrace_serve::{Serve, server};
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::LocalSecrets;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_postgres::Client;
 
 /// Endpoints, and the store that they read.
@@ -138,5 +141,31 @@ impl Place {
                 None => return rows,
             }
         }
+    }
+}
+
+/// A server that runs until it is told to stop.
+#[allow(dead_code, reason = "each file of tests uses some of it")]
+pub struct Running {
+    pub address: SocketAddr,
+    pub stop: oneshot::Sender<()>,
+    pub ended: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// The endpoints as a server of their own, with four connections to the store.
+#[allow(dead_code, reason = "each file of tests uses some of it")]
+pub async fn start(place: &Place) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, told) = oneshot::channel::<()>();
+    let stopped = async {
+        told.await.ok();
+    };
+    let serve = place.another().connections(4);
+    let ended = tokio::spawn(server::run(listener, serve, stopped));
+    Running {
+        address,
+        stop,
+        ended,
     }
 }

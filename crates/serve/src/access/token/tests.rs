@@ -198,3 +198,83 @@ fn a_signature_of_rsa_is_verified() {
     };
     assert!(keys[0].verifies(Algorithm::Rs256, &other).is_none());
 }
+
+/// A place of keys that answers with these bytes, once for each.
+async fn place(answers: Vec<Vec<u8>>) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let Ok(1..) = stream.read(&mut [0; 4096]).await else {
+                continue;
+            };
+            stream.write_all(&answer).await.ok();
+        }
+    });
+    url
+}
+
+fn document(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+        .into_bytes()
+}
+
+#[tokio::test]
+async fn keys_that_are_changed_are_fetched_again_and_not_too_often() {
+    let pair = |seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+    let set = |id: &str, seed| {
+        let public = URL_SAFE_NO_PAD.encode(pair(seed).public_key());
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": public }] }).to_string()
+    };
+    let url = place(vec![document(&set("old", 1)), document(&set("new", 2))]).await;
+    let jwt = Jwt {
+        jwks: url.clone(),
+        ..jwt(Algorithm::EdDsa)
+    };
+    let tokens = Tokens::default();
+    let signed = |id: &str, seed| {
+        let header = json!({ "alg": "EdDSA", "kid": id });
+        token(&header, |message| {
+            pair(seed).sign(message).as_ref().to_vec()
+        })
+    };
+    assert!(tokens.bearer(&jwt, &signed("old", 1)).await.is_ok());
+    // Whoever makes up names of keys does not make this process fetch them each time.
+    for _ in 0..5 {
+        assert!(tokens.bearer(&jwt, &signed("new", 2)).await.is_err());
+    }
+    let earlier = Instant::now().checked_sub(PAUSE).unwrap();
+    tokens.known().get_mut(&url).unwrap().fetched = earlier;
+    assert!(tokens.bearer(&jwt, &signed("new", 2)).await.is_ok());
+    assert!(tokens.bearer(&jwt, &signed("old", 1)).await.is_err());
+    // The place is gone by now: what was known stays.
+    let earlier = Instant::now().checked_sub(FRESH).unwrap();
+    tokens.known().get_mut(&url).unwrap().fetched = earlier;
+    assert!(tokens.bearer(&jwt, &signed("new", 2)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_place_of_keys_that_misbehaves_opens_nothing() {
+    let padded = format!("{{\"keys\":[],\"x\":\"{}\"}}", "y".repeat(LARGEST));
+    let moved = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+    for answer in [
+        document("[]"),
+        document("not JSON"),
+        document(&padded),
+        moved.to_vec(),
+        b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        Vec::new(),
+    ] {
+        let url = place(vec![answer]).await;
+        let jwt = Jwt {
+            jwks: url,
+            ..jwt(Algorithm::EdDsa)
+        };
+        let text = token(&json!({ "alg": "EdDSA", "kid": "k" }), |_| vec![0; 64]);
+        let refused = Tokens::default().bearer(&jwt, &text).await.unwrap_err();
+        assert_eq!(refused.status, 503);
+    }
+}

@@ -1,0 +1,154 @@
+//! Endpoints as their author changes them: checked before a merge, and taken up while callers ask.
+
+use crate::store::{Role, Store};
+use crate::support::{Author, text};
+use sample::Options;
+use serde_json::Value;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const BY_PLACE: &str = "
+metadata: { name: by_place, description: Earthquakes of a place }
+routes:
+  /places/{place}/quakes:
+    datasource: operational_store
+    query: SELECT id, magnitude FROM seismology.quakes WHERE place = :place ORDER BY id
+    params: [{ name: place, type: string }]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_would_scan_fails_the_check_until_its_index_is_published() {
+    let sample = sample::start(Options {
+        records: 15_000,
+        ..Options::default()
+    })
+    .await
+    .expect("the sample source");
+    let author = Author::with_shipped_definitions(&sample).unlimited();
+    author.millrace(&["run", "earthquakes", "--publish"]);
+    // Holds the store up.
+    let _served = author.serve();
+    let described = author.millrace(&["postgres", "start", "--json"]);
+    let described: Value = serde_json::from_str(&described).expect("JSON");
+    let mut reader = described["reader"].clone();
+    for field in ["host", "port", "dbname", "sslmode"] {
+        reader[field] = described[field].clone();
+    }
+    fs::write(author.path("reader.json"), reader.to_string()).expect("a file");
+    let check = ["check", "--store", "reader.json"];
+    author.millrace(&check);
+
+    fs::write(author.path("endpoints/by_place.yaml"), BY_PLACE).expect("a file");
+    let refused = author.output(&check);
+    let said = text(&refused.stdout);
+    assert!(!refused.status.success(), "{said}");
+    for part in [
+        "endpoints/by_place.yaml: routes./places/{place}/quakes.query",
+        "rows of seismology.quakes",
+        "the next publish of the table makes the index that it needs, on (place",
+        "(cost ",
+        "Filter: ",
+        "on quakes",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    author.millrace(&["run", "earthquakes", "--publish"]);
+    author.millrace(&check);
+}
+
+fn endpoint(columns: &str) -> String {
+    format!(
+        "metadata: {{ name: things, description: Things }}\nroutes:\n  /things:\n    datasource: operational_store\n    \
+         query: SELECT {columns} FROM s.things WHERE id >= :least ORDER BY id\n    \
+         params: [{{ name: least, type: int, default: 1 }}]\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_definition_answers_anew_and_a_broken_one_leaves_the_old_under_load() {
+    let store = Store::new();
+    let owner = store.connect(Role::Owner).await;
+    let rows = "CREATE SCHEMA s; CREATE TABLE s.things AS SELECT n AS id, 'thing ' || n AS name FROM generate_series(1, 500) AS n;
+                ALTER TABLE s.things ADD PRIMARY KEY (id);";
+    owner.batch_execute(rows).await.expect("a table");
+    grant(&owner, &store, "s").await;
+    store.put_endpoint("things", &endpoint("id"));
+    let server = Arc::new(store.serve(4).await);
+
+    let (stop, answers) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (server, stop, answers) = (server.clone(), stop.clone(), answers.clone());
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let request = client.get(format!("{}/things?limit=3", server.url));
+                    let answer = request.send().await.expect("an answer");
+                    assert_eq!(
+                        answer.status(),
+                        200,
+                        "{}",
+                        answer.text().await.unwrap_or_default()
+                    );
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let columns = async || {
+        let answer = reqwest::get(format!("{}/things?limit=1", server.url)).await;
+        let body: Value = answer.expect("an answer").json().await.expect("JSON");
+        let row = body["data"][0].as_object().cloned().unwrap_or_default();
+        row.keys().cloned().collect::<Vec<_>>().join(",")
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(columns().await, "id");
+
+    store.put_endpoint("things", &endpoint("id, name"));
+    let changed = Instant::now();
+    while columns().await != "id,name" {
+        assert!(
+            changed.elapsed() < Duration::from_secs(30),
+            "it still answers as before"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let took = changed.elapsed();
+
+    store.put_endpoint("things", &endpoint("id, name").replace(":least", ":most"));
+    let broken = Instant::now();
+    while !server.log().contains("the definition is broken") {
+        assert!(
+            broken.elapsed() < Duration::from_secs(30),
+            "nobody says so: {}",
+            server.log()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(server.log().contains("`:most`"), "{}", server.log());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(columns().await, "id,name");
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.expect("every request was answered with data");
+    }
+    println!(
+        "the change was answered after {took:.1?}; {} requests, none failed",
+        answers.load(Ordering::Relaxed)
+    );
+}
+
+/// Lets the reader read a schema that a test made, as publish does.
+pub async fn grant(owner: &tokio_postgres::Client, store: &Store, schema: &str) {
+    let secret = store.secret(Role::Reader);
+    let reader = secret["username"].as_str().expect("a name");
+    let grant = format!(
+        "GRANT USAGE ON SCHEMA {schema} TO \"{reader}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO \"{reader}\""
+    );
+    owner.batch_execute(&grant).await.expect("a grant");
+}
