@@ -81,6 +81,7 @@ async fn write(lake: &Lake, base: i64, version: i64) {
             .unwrap_or_default(),
         schema,
         sequence: version as u64,
+        brought: None,
     };
     match table {
         Some(table) => table.commit(commit).await.map(drop),

@@ -20,6 +20,9 @@ pub(crate) const APPLICATION: &str = "millrace";
 /// Where a commit says what kind of write it was.
 const KIND: &str = "millraceWrite";
 
+/// Where it says how many rows a run brought.
+pub(crate) const BROUGHT: &str = "millraceRows";
+
 /// How many commits lie between two checkpoints, so that opening a table reads at most so many log entries.
 const CHECKPOINT_INTERVAL: &str = "20";
 
@@ -36,6 +39,8 @@ pub struct Commit {
     pub schema: SchemaRef,
     /// The sequence number of what the table holds from then on.
     pub sequence: u64,
+    /// How many rows each run brought that it takes, for later ones to be compared with; none where it takes none.
+    pub brought: Option<u64>,
 }
 
 /// The kinds of writes.
@@ -130,6 +135,8 @@ async fn send(
         partition_by: None,
         predicate: None,
     };
+    let mut metadata = vec![(KIND.to_owned(), json!(commit.kind.as_str()))];
+    metadata.extend(commit.brought.map(|rows| (BROUGHT.to_owned(), json!(rows))));
     // No retries: deltalake would resolve conflicts by files, and what is committed here rests on the sequence number and
     // on the keys that were read.
     let properties = CommitProperties::default()
@@ -139,7 +146,7 @@ async fn send(
             commit.sequence.cast_signed(),
             Some(now),
         ))
-        .with_metadata([(KIND.to_owned(), json!(commit.kind.as_str()))]);
+        .with_metadata(metadata);
     let finished = CommitBuilder::from(properties)
         .with_actions(actions)
         .build(

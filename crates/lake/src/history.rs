@@ -1,6 +1,6 @@
 //! What the log tells of a table's versions.
 
-use crate::commit::WriteKind;
+use crate::commit::{BROUGHT, WriteKind};
 use crate::error::{Error, ErrorKind};
 use crate::table::Table;
 use deltalake_core::logstore::LogStore as _;
@@ -23,6 +23,8 @@ pub struct Entry {
     pub rows_added: u64,
     /// How many rows the files had that it took away, where the log still tells of them.
     pub rows_removed: Option<u64>,
+    /// How many rows each run brought that it took, where it says so.
+    pub brought: Option<u64>,
 }
 
 impl Table {
@@ -64,6 +66,7 @@ fn entry(
         files_removed: 0,
         rows_added: 0,
         rows_removed: Some(0),
+        brought: None,
     };
     for action in actions {
         if let Some(add) = action.get("add") {
@@ -91,6 +94,7 @@ fn entry(
                     .map(|at| at.to_string())
                     .unwrap_or_default();
             }
+            entry.brought = info[BROUGHT].as_u64();
             entry.kind = WriteKind::of_commit_info(info)
                 .map(|kind| kind.as_str().to_owned())
                 .or_else(|| info["operation"].as_str().map(str::to_lowercase))

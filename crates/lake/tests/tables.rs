@@ -61,6 +61,7 @@ async fn change(lake: &Lake, kind: WriteKind, batch: &RecordBatch, sequence: u64
         removed: Vec::new(),
         schema: batch.schema(),
         sequence,
+        brought: None,
     }
 }
 
@@ -209,6 +210,7 @@ async fn rows_with_a_key_are_taken_out_of_the_files_that_hold_it() {
         removed: rewritten.removed,
         schema: table.schema(),
         sequence: 3,
+        brought: None,
     };
     let table = table.commit(commit).await.expect("committed");
     let names: Vec<String> = content(&table)

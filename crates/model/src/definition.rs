@@ -4,11 +4,13 @@
 pub mod auth;
 pub mod connection;
 pub mod endpoint;
+pub mod expectation;
 pub mod paginate;
 pub mod parse;
 pub mod personal_data;
 pub mod pipeline;
 pub mod problem;
+pub mod record_schema;
 pub mod request;
 pub mod set;
 pub(crate) mod wire;

@@ -1,7 +1,7 @@
 //! The run ledger: one document a run, which says who started it, what each step did, and how it ended.
 
 use crate::failure::Failure;
-use crate::step::{Counts, StepKind};
+use crate::step::{Counts, Finding, StepKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -184,6 +184,9 @@ pub struct StepRecord {
     pub ran_on: Vec<String>,
     /// What they did, added up.
     pub counts: Counts,
+    /// What they found out about the table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// The last invocation's failure, if it failed.
     pub failure: Option<Failure>,
 }

@@ -1,6 +1,7 @@
 //! What the steps are given and what they give back. Ingest, transform and publish share one form, so that the state
 //! machine passes it on without looking inside.
 
+use crate::definition::pipeline::Otherwise;
 use crate::ledger::RunId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,6 +57,9 @@ pub struct StepOutput {
     pub input: StepInput,
     /// What this invocation did.
     pub counts: Counts,
+    /// What it found out about its table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// What the conductor does after a step.
@@ -87,6 +91,102 @@ impl StepOutput {
             wait_seconds: 0,
             input,
             counts,
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// What a step found out about a table: for the ledger, and for whoever owns the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// The table, which was there, has got a column.
+    ColumnAdded {
+        /// The table, which may be a child.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        #[serde(rename = "type")]
+        kind: String,
+    },
+    /// A column's type has become a wider one.
+    ColumnWidened {
+        /// The table, which may be a child.
+        table: String,
+        /// The column.
+        column: String,
+        /// The type that it had.
+        from: String,
+        /// The type that it has.
+        to: String,
+    },
+    /// A table, which was there, has got a child table.
+    ChildAdded {
+        /// The child.
+        table: String,
+    },
+    /// The contract kept something out that the table does not know.
+    KeptOut {
+        /// The table.
+        table: String,
+        /// The field.
+        field: String,
+        /// Why.
+        reason: String,
+    },
+    /// How often an expectation did not hold.
+    Expectation {
+        /// The table.
+        table: String,
+        /// The expectation, in words.
+        expectation: String,
+        /// How many rows broke it; of what is expected of a run, 1 where that does not hold.
+        broken: u64,
+        /// What became of those.
+        otherwise: Otherwise,
+    },
+}
+
+impl Finding {
+    /// Whether somebody should hear of it.
+    pub fn is_news(&self) -> bool {
+        !matches!(self, Self::Expectation { broken: 0, .. })
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ColumnAdded {
+                table,
+                column,
+                kind,
+            } => write!(formatter, "`{table}` has a new column `{column}` ({kind})"),
+            Self::ColumnWidened {
+                table,
+                column,
+                from,
+                to,
+            } => write!(
+                formatter,
+                "the column `{column}` of `{table}` was {from} and is {to}"
+            ),
+            Self::ChildAdded { table } => write!(formatter, "there is a new child table `{table}`"),
+            Self::KeptOut {
+                table,
+                field,
+                reason,
+            } => write!(
+                formatter,
+                "`{table}` was spared the field `{field}`: {reason}"
+            ),
+            Self::Expectation {
+                table,
+                expectation,
+                broken,
+                ..
+            } => write!(formatter, "`{table}`: {expectation}: broken {broken} times"),
         }
     }
 }

@@ -133,6 +133,7 @@ impl Place {
             removed,
             schema: batch.schema(),
             sequence: self.sequence,
+            brought: None,
         };
         match table {
             Some(table) => table.commit(commit).await.map(drop).unwrap(),
@@ -275,6 +276,7 @@ async fn an_upserted_table_is_merged() {
         removed: first,
         schema: schema.clone(),
         sequence: 2,
+        brought: None,
     };
     place
         .lake

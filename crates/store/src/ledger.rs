@@ -145,6 +145,7 @@ impl Ledger {
                     done: false,
                     ran_on: Vec::new(),
                     counts: Counts::new(),
+                    findings: Vec::new(),
                     failure: None,
                 });
             record.invocations = record.invocations.max(input.invocation + 1);
@@ -180,6 +181,7 @@ impl Ledger {
                     record.done = output.next == Next::Done;
                     record.failure = None;
                     add_counts(&mut record.counts, &output.counts);
+                    record.findings.extend(output.findings.iter().cloned());
                 }
                 Err(failure) => record.failure = Some(failure.clone()),
             }

@@ -14,7 +14,7 @@ use arrow::compute::{and, and_not};
 use arrow::error::ArrowError;
 use millrace_lake::KeySet;
 use millrace_model::definition::pipeline::{Table, WriteMode};
-use millrace_model::step::Counts;
+use millrace_model::step::{Counts, Finding};
 use millrace_model::{Failure, FailureName};
 use std::fmt::Write;
 use std::ops::Range;
@@ -67,10 +67,11 @@ pub(crate) struct Batch {
 
 impl Decoder {
     pub(crate) fn new(table: Arc<Table>, shape: Shape) -> Self {
+        let expectations = Expectations::new(&table.name, &table.expect);
         Self {
-            expectations: Expectations::new(&table.name, &table.expect),
             plan: None,
-            planning: needs_plan(&table),
+            planning: needs_plan(&table) || expectations.have_references(),
+            expectations,
             read: 0,
             table,
             shape,
@@ -135,6 +136,22 @@ impl Decoder {
         self.plan.as_mut().filter(|_| self.planning)
     }
 
+    /// What the table is held to.
+    pub(crate) fn expectations(&mut self) -> &mut Expectations {
+        &mut self.expectations
+    }
+
+    /// What it found out: what the contract kept out, and how often each expectation did not hold.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let spared = self.shape.spared().iter();
+        let spared = spared.map(|(field, reason)| Finding::KeptOut {
+            table: self.table.name.clone(),
+            field: field.clone(),
+            reason: reason.clone(),
+        });
+        spared.chain(self.expectations.findings()).collect()
+    }
+
     /// Whether nothing is written yet, because what becomes of the records has to be known first.
     pub(crate) fn is_planning(&self) -> bool {
         self.planning
@@ -148,7 +165,7 @@ impl Decoder {
     }
 
     fn begin(&mut self) {
-        self.expectations = Expectations::new(&self.table.name, &self.table.expect);
+        self.expectations.begin();
         (self.seen, self.kept_out) = (None, None);
         self.read = 0;
         self.counts.clear();
@@ -168,7 +185,8 @@ impl Decoder {
         self.shape.set_written(false);
         self.begin();
         self.plan = None;
-        self.planning = self.needs_plan();
+        self.expectations = Expectations::new(&self.table.name, &self.table.expect);
+        self.planning = self.needs_plan() || self.expectations.have_references();
         true
     }
 
@@ -301,6 +319,16 @@ impl Decoder {
         };
         let deleted = version::deleted(self.table.delete.as_ref(), &self.table.key, &rows, &owners)
             .map_err(|error| arrow(&error))?;
+        if self.planning {
+            self.expectations.gather(&root)?;
+            if !self.needs_plan() {
+                return Ok(Batch {
+                    sequence,
+                    tables: Vec::new(),
+                    quarantined: Vec::new(),
+                });
+            }
+        }
         let all = BooleanArray::from(vec![true; rows[0].count]);
         let mut keep = all.clone();
         let mut quarantined = Vec::new();
@@ -364,6 +392,14 @@ impl Decoder {
 }
 
 impl Pending {
+    /// The records' texts, as they are decoded.
+    fn texts(&self, backwards: bool) -> impl Iterator<Item = &str> {
+        (0..self.records.len()).map(move |step| {
+            let span = self.page.spans[self.at(step, backwards)].clone();
+            &self.page.body[span]
+        })
+    }
+
     /// The number of the record that is decoded as the part's so-manieth.
     fn at(&self, step: usize, backwards: bool) -> usize {
         if backwards {

@@ -27,16 +27,19 @@ mod version;
 pub use crate::forget::ForgottenKey;
 
 use crate::decoder::{Batch, Decoder};
-use crate::outcome::Target;
+use crate::expect::Facts;
+use crate::outcome::{Step, Target};
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::source::Group;
 use arrow::datatypes::Schema;
 use futures::TryStreamExt;
 use millrace_lake::Lake;
-use millrace_model::definition::pipeline::{Resource, Table, WriteMode};
+use millrace_model::definition::pipeline::{Pipeline, Resource, Rule, Table, WriteMode};
 use millrace_model::state::{CompleteRun, ResourceState};
-use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
+use millrace_model::step::{
+    Counts, Deadline, Finding, Next, Observer, Place, StepInput, StepOutput,
+};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_records::Rules;
 use millrace_store::objects::Objects;
@@ -48,6 +51,8 @@ use std::time::Duration;
 const ATTEMPTS: usize = 5;
 /// How many bytes of bodies a Lambda is trusted to transform in a second, and of tables to look through for keys.
 const BYTES_A_SECOND: u64 = 8 * 1024 * 1024;
+/// How many seconds pass before it is looked again whether a table that is referenced has taken its run.
+const PATIENCE: u64 = 5;
 /// What a Lambda needs besides, for the commits say.
 const OVERHEAD: Duration = Duration::from_secs(2);
 /// How many rows that were kept out of a table are kept elsewhere; more of them mean that something else is wrong.
@@ -102,6 +107,7 @@ impl Transform {
             objects: self.objects.clone(),
             lake: self.lake()?,
             input,
+            pipeline: &pinned.pipeline,
             table: Arc::new(table.clone()),
             resource,
             deadline,
@@ -119,7 +125,27 @@ impl Transform {
                     attempt += 1;
                 }
                 Err(failure) => return Err(failure),
-                Ok((next, counts)) => return Ok(StepOutput::new(input, next, counts)),
+                Ok(Taken::Waits(table)) => {
+                    tracing::info!(
+                        table = input.name,
+                        behind = table,
+                        "waiting for another table"
+                    );
+                    // The same invocation, so that waiting does not look like work that takes long.
+                    return Ok(StepOutput {
+                        wait_seconds: PATIENCE,
+                        input: input.clone(),
+                        ..StepOutput::new(input, Next::Wait, Counts::new())
+                    });
+                }
+                Ok(Taken::Hands) => return Ok(StepOutput::new(input, Next::Task, Counts::new())),
+                Ok(Taken::All(report)) => {
+                    job.raise(&report.findings);
+                    return Ok(StepOutput {
+                        findings: report.findings,
+                        ..StepOutput::new(input, Next::Done, report.counts)
+                    });
+                }
             }
         }
     }
@@ -142,11 +168,29 @@ fn unknown(kind: &str, name: &str) -> Failure {
     Failure::new(FailureName::BadDefinition, message)
 }
 
+/// How an attempt ended.
+enum Taken {
+    /// All is in the table.
+    All(Report),
+    /// A task has to do it.
+    Hands,
+    /// That table, which this one references, has not taken the run yet.
+    Waits(String),
+}
+
+/// What a step did, and what it found out.
+#[derive(Debug, Default)]
+struct Report {
+    counts: Counts,
+    findings: Vec<Finding>,
+}
+
 /// One table's share of one run.
 struct Job<'a> {
     objects: Arc<dyn Objects>,
     lake: Lake,
     input: &'a StepInput,
+    pipeline: &'a Pipeline,
     table: Arc<Table>,
     resource: &'a Resource,
     deadline: Deadline,
@@ -154,11 +198,14 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn attempt(&self) -> Result<(Next, Counts), Failure> {
+    async fn attempt(&self) -> Result<Taken, Failure> {
+        if let Some(table) = self.awaited().await? {
+            return Ok(Taken::Waits(table));
+        }
         let target = Target::open(&self.lake, &self.input.pipeline, &self.table).await?;
         let runs = self.untaken(target.sequence()).await?;
         let Some(last) = runs.last() else {
-            return Ok((Next::Done, Counts::new()));
+            return Ok(Taken::All(Report::default()));
         };
         let sequence = last.sequence;
         let groups = source::groups(
@@ -169,16 +216,80 @@ impl Job<'_> {
         )
         .await?;
         if self.takes_too_long(source::bytes(&groups) + target.bytes_to_search()) {
-            return Ok((Next::Task, Counts::new()));
+            return Ok(Taken::Hands);
         }
-        let Some((decoder, sinks)) = self.write(&target, groups).await? else {
-            return Ok((Next::Task, Counts::new()));
+        let Some((mut decoder, sinks)) = self.write(&target, groups).await? else {
+            return Ok(Taken::Hands);
         };
-        let mut counts = decoder.counts().clone();
-        counts.insert("runs_taken".to_owned(), runs.len() as u64);
-        target.commit(decoder, sinks, sequence, &mut counts).await?;
-        self.observer.progress(&counts);
-        Ok((Next::Done, counts))
+        let brought = decoder.counts().get("rows_written").copied().unwrap_or(0);
+        let brought = brought / runs.len() as u64;
+        let past = target.brought().await?;
+        let facts = Facts {
+            brought,
+            past,
+            began: self.input.run.began().as_microsecond(),
+            newest: target.newest(),
+        };
+        if let Err(failure) = decoder.expectations().judge(&facts) {
+            discard(&self.lake, sinks).await?;
+            return Err(failure);
+        }
+        let mut report = Report {
+            counts: decoder.counts().clone(),
+            findings: decoder.findings(),
+        };
+        report
+            .counts
+            .insert("runs_taken".to_owned(), runs.len() as u64);
+        let step = Step { sequence, brought };
+        target.commit(decoder, sinks, step, &mut report).await?;
+        self.observer.progress(&report.counts);
+        Ok(Taken::All(report))
+    }
+
+    /// A table that this one references and that has not taken this run's records yet.
+    async fn awaited(&self) -> Result<Option<String>, Failure> {
+        for table in references(&self.table) {
+            let Some(from) = self.pipeline.table(table).map(|table| &table.from) else {
+                continue;
+            };
+            let key = keys::state(&self.input.pipeline, from);
+            let state: ResourceState = documents::get(&*self.objects, &key)
+                .await?
+                .unwrap_or_default();
+            let run = state.runs.iter().find(|run| run.run == self.input.run);
+            let Some(wanted) = run.map(|run| run.sequence) else {
+                continue;
+            };
+            let key = keys::table(&self.input.pipeline, table);
+            let holds = match self.lake.table(&key).await? {
+                Some(table) => table.sequence().await?,
+                None => 0,
+            };
+            if holds < wanted {
+                return Ok(Some(table.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets those hear of it who listen: whoever started the step, and the log, by the event's name.
+    fn raise(&self, findings: &[Finding]) {
+        for finding in findings.iter().filter(|finding| finding.is_news()) {
+            self.observer.note(&finding.to_string());
+            let event = match finding {
+                Finding::Expectation { .. } => "expectation_broken",
+                Finding::KeptOut { .. } => "contract_kept",
+                _ => "table_changed",
+            };
+            tracing::warn!(
+                event,
+                pipeline = self.input.pipeline,
+                run = %self.input.run,
+                table = self.input.name,
+                "{finding}"
+            );
+        }
     }
 
     /// The runs behind that sequence number that the table takes.
@@ -275,6 +386,8 @@ impl Job<'_> {
                 if let Some(plan) = decoder.plan_to_settle() {
                     target.settle(plan, &columns).await?;
                 }
+                let expectations = decoder.expectations();
+                expect::settle(expectations, &self.lake, &self.input.pipeline).await?;
                 decoder.begin_writing();
             } else {
                 quarantine.put(&*self.objects, self.input).await?;
@@ -303,6 +416,17 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// The tables that one references.
+fn references(table: &Table) -> impl Iterator<Item = &str> {
+    table
+        .expect
+        .iter()
+        .filter_map(|expectation| match &expectation.rule {
+            Rule::References { table, .. } => Some(table.as_str()),
+            _ => None,
+        })
 }
 
 fn table_names(decoder: &Decoder) -> Vec<String> {

@@ -1,20 +1,35 @@
 //! The tables that a step writes: as they were found, and what they become.
 
+use crate::Report;
+use crate::column::{kind_of, type_name};
 use crate::decoder::{Changes, Decoder, link_key, root_digests};
 use crate::family::{link_names, union};
+use crate::moment;
 use crate::plan::{Look, Plan, VALID_FROM, VALID_TO, read_schema};
 use crate::sink::Sink;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use futures::TryStreamExt;
 use millrace_lake::{Commit, Error, KeySet, Lake, Rewritten, WriteKind, Writer};
-use millrace_model::definition::pipeline::{Table, WriteMode};
-use millrace_model::step::Counts;
+use millrace_model::definition::pipeline::{Expectation, Rule, Table, WriteMode};
+use millrace_model::step::Finding;
 use millrace_model::{Failure, FailureName, keys};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// How many earlier runs one is compared with.
+const RUNS_COMPARED: usize = 10;
+
+/// What a commit notes beside the rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// The sequence number of what the table holds from then on.
+    pub(crate) sequence: u64,
+    /// How many rows each run brought.
+    pub(crate) brought: u64,
+}
 
 /// A root table and its children, as they are in the lake.
 pub(crate) struct Target<'a> {
@@ -96,8 +111,8 @@ impl<'a> Target<'a> {
         &self,
         mut decoder: Decoder,
         sinks: Vec<Option<Sink>>,
-        sequence: u64,
-        counts: &mut Counts,
+        step: Step,
+        report: &mut Report,
     ) -> Result<(), Failure> {
         decoder.add_declared()?;
         let declared = Arc::new(Schema::new(decoder.shape().tables()[0].fields()));
@@ -111,15 +126,15 @@ impl<'a> Target<'a> {
         let changes = decoder.into_changes();
         let root = written.remove(&self.table.name).flatten();
         for (name, sink) in written {
-            self.commit_one(&name, sink, None, &changes, sequence, counts)
+            self.commit_one(&name, sink, None, &changes, step, report)
                 .await?;
         }
         let name = &self.table.name;
         let version = self
-            .commit_one(name, root, Some(&declared), &changes, sequence, counts)
+            .commit_one(name, root, Some(&declared), &changes, step, report)
             .await?;
         if let Some(version) = version {
-            counts.insert("version".to_owned(), version);
+            report.counts.insert("version".to_owned(), version);
         }
         Ok(())
     }
@@ -195,14 +210,14 @@ impl<'a> Target<'a> {
         sink: Option<Sink>,
         declared: Option<&SchemaRef>,
         changes: &Changes,
-        sequence: u64,
-        counts: &mut Counts,
+        step: Step,
+        report: &mut Report,
     ) -> Result<Option<u64>, Failure> {
         let key = keys::table(self.pipeline, name);
         let is_root = declared.is_some();
         let found = self.found.get(name);
         if let Some((_, holds)) = found
-            && *holds >= sequence
+            && *holds >= step.sequence
         {
             // A step that ended too early came this far.
             if let Some(sink) = sink {
@@ -245,19 +260,94 @@ impl<'a> Target<'a> {
         if schema.fields().is_empty() || (!is_root && !has_rows && removed.is_empty()) {
             return Ok(None);
         }
-        *counts.entry("files".to_owned()).or_default() += added.len() as u64;
+        *report.counts.entry("files".to_owned()).or_default() += added.len() as u64;
+        let before = found.map(|(table, _)| table.schema());
+        self.tell(name, before.as_ref(), &schema, report);
         let commit = Commit {
             kind: self.kind(is_root, changes),
             added,
             removed,
             schema,
-            sequence,
+            sequence: step.sequence,
+            brought: is_root.then_some(step.brought),
         };
         let table = match found {
             Some((table, _)) => table.commit(commit).await?,
             None => self.lake.create(&key, commit).await?,
         };
         Ok(Some(table.version()))
+    }
+
+    /// Tells what has become of a table's columns; nothing of a table that is made with its root.
+    fn tell(
+        &self,
+        name: &str,
+        before: Option<&SchemaRef>,
+        schema: &SchemaRef,
+        report: &mut Report,
+    ) {
+        let table = name.to_owned();
+        let is_told = self.found.contains_key(&self.table.name);
+        let Some(before) = before else {
+            let child =
+                (is_told && name != self.table.name).then_some(Finding::ChildAdded { table });
+            report.findings.extend(child);
+            return;
+        };
+        for field in schema.fields() {
+            let (table, column) = (table.clone(), field.name().clone());
+            let is = named(field.data_type());
+            let was = before.field_with_name(field.name());
+            match was.map(|was| named(was.data_type())) {
+                Ok(was) if was == is => {}
+                Ok(from) => report.findings.push(Finding::ColumnWidened {
+                    table,
+                    column,
+                    from,
+                    to: is,
+                }),
+                Err(_) => report.findings.push(Finding::ColumnAdded {
+                    table,
+                    column,
+                    kind: is,
+                }),
+            }
+        }
+    }
+
+    /// How many rows each of the last runs brought.
+    pub(crate) async fn brought(&self) -> Result<Vec<u64>, Failure> {
+        let counts = |expectation: &Expectation| matches!(&expectation.rule, Rule::Rows(count) if count.within.is_some());
+        match self.found.get(&self.table.name) {
+            Some((table, _)) if self.table.expect.iter().any(counts) => {
+                let history = table.history(RUNS_COMPARED).await?;
+                Ok(history.iter().filter_map(|entry| entry.brought).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The newest values that the root has of columns that are held to their freshness, by its files' statistics.
+    pub(crate) fn newest(&self) -> HashMap<String, i64> {
+        let mut newest = HashMap::new();
+        let Some((table, _)) = self.found.get(&self.table.name) else {
+            return newest;
+        };
+        let fresh = |expectation: &&Expectation| matches!(expectation.rule, Rule::Freshness(_));
+        for file in table.files() {
+            let stats = file.stats.as_deref().map(serde_json::from_str);
+            let Some(Ok(stats)) = stats else { continue };
+            let stats: serde_json::Value = stats;
+            for expectation in self.table.expect.iter().filter(fresh) {
+                let column = &expectation.column;
+                let greatest = stats["maxValues"][column].as_str();
+                if let Some(moment) = greatest.and_then(moment::micros) {
+                    let known = newest.entry(column.clone()).or_insert(moment);
+                    *known = moment.max(*known);
+                }
+            }
+        }
+        newest
     }
 
     /// Writes anew what the changes make of the table's rows, and all of them where a type has become another one.
@@ -310,6 +400,11 @@ impl<'a> Target<'a> {
             WriteMode::Upsert | WriteMode::History => WriteKind::Follow,
         }
     }
+}
+
+/// A type's name, as an author writes it.
+fn named(kind: &DataType) -> String {
+    kind_of(kind).map_or_else(|| kind.to_string(), type_name)
 }
 
 /// Whether a column has become one of another type.

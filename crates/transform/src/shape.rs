@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::{self, ColumnType, Contract, OnChange};
 use millrace_records::json::{Cursor, DEPTH, Malformed};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What becomes of a resource's records: a root table, and one for each list in them.
 #[derive(Debug)]
@@ -24,7 +24,12 @@ pub(crate) struct Shape {
     contract: Contract,
     /// The batch's records that the contract keeps out.
     broken: Vec<Broken>,
+    /// The fields that the contract kept out, whole or with their records, and why.
+    spared: BTreeMap<String, String>,
 }
+
+/// How many fields that were kept out are told of.
+const TOLD: usize = 50;
 
 /// A record that the contract keeps out.
 #[derive(Clone, Debug)]
@@ -128,6 +133,7 @@ impl Shape {
         Self {
             contract,
             broken: Vec::new(),
+            spared: BTreeMap::new(),
             tables: vec![TableShape::new(root.to_owned(), None, String::new())],
             nodes: vec![Node::new(0, String::new(), String::new(), false)],
             declared,
@@ -345,7 +351,10 @@ impl Shape {
         let column = &self.tables[table].columns[column];
         let (path, kind) = (column.path.clone(), column.kind);
         match self.contract.types {
-            OnChange::DiscardColumn => Ok(()),
+            OnChange::DiscardColumn => {
+                self.spare(&path, &format!("a value is no {}", type_name(kind)));
+                Ok(())
+            }
             OnChange::DiscardRow => {
                 let reason = format!("its value is no {}", type_name(kind));
                 self.keep_out(path, reason);
@@ -363,7 +372,20 @@ impl Shape {
     /// Keeps the record out that is being decoded.
     fn keep_out(&mut self, path: String, reason: String) {
         let row = self.tables[0].rows;
+        self.spare(&path, &reason);
         self.broken.push(Broken { row, path, reason });
+    }
+
+    /// Notes that a field was kept out.
+    fn spare(&mut self, path: &str, reason: &str) {
+        if self.spared.len() < TOLD && !self.spared.contains_key(path) {
+            self.spared.insert(path.to_owned(), reason.to_owned());
+        }
+    }
+
+    /// The fields that the contract kept out, and why.
+    pub(crate) fn spared(&self) -> &BTreeMap<String, String> {
+        &self.spared
     }
 
     #[inline]

@@ -4,6 +4,7 @@
 mod auth;
 mod connection;
 mod endpoint;
+mod expectation;
 mod paginate;
 mod param;
 mod personal_data;

@@ -1,5 +1,6 @@
 //! A pipeline: what is pulled, what it becomes, where it goes.
 
+pub use super::expectation::{Expectation, Otherwise, RowCount, Rule};
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
 pub use super::request::{Body, Method, Report, RequestForm, SideRequest, Slices, Windows};
@@ -290,44 +291,6 @@ pub enum ColumnType {
     TimestampMs,
     /// The value's JSON text.
     Json,
-}
-
-/// What a column is held to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Expectation {
-    /// The column, after renaming.
-    pub column: String,
-    /// What must hold.
-    pub rule: Rule,
-    /// What becomes of a row for which it does not.
-    pub otherwise: Otherwise,
-}
-
-/// What must hold of a column's values.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rule {
-    /// Each is there.
-    NotNull,
-    /// Each is there once in what a run writes.
-    Unique,
-    /// Each that is there lies between these two, both included.
-    Between(f64, f64),
-    /// Each that is there is one of these.
-    In(Vec<serde_json::Value>),
-}
-
-/// What becomes of a row that breaks an expectation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Otherwise {
-    /// It is written and counted.
-    Warn,
-    /// It is kept out of the table, with its reason, under `quarantine/`.
-    Quarantine,
-    /// The step fails and nothing is written.
-    #[default]
-    Fail,
 }
 
 /// A table's way to a store that endpoints read.

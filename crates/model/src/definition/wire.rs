@@ -4,6 +4,7 @@
 pub(crate) mod auth;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
+pub(crate) mod expectation;
 pub(crate) mod form;
 pub(crate) mod paginate;
 pub(crate) mod personal_data;

@@ -19,6 +19,7 @@ impl Decoder {
         pending: &[Pending],
         checks: Checks,
     ) -> Result<(BooleanArray, Vec<u8>), Failure> {
+        let backwards = Self::backwards(&self.table);
         let mut breaches: Vec<Breach> = broken
             .iter()
             .filter(|broken| rows.value(broken.row))
@@ -30,6 +31,10 @@ impl Decoder {
             })
             .collect();
         breaches.extend(self.expectations.check(root, rows, checks)?);
+        if checks != Checks::Together && self.expectations.have_schemas() {
+            let records = pending.iter().flat_map(|part| part.texts(backwards));
+            breaches.extend(self.expectations.check_records(records, rows));
+        }
         let mut quarantined = Vec::new();
         let kept_out = if breaches.is_empty() {
             vec![false; rows.len()]

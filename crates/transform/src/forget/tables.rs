@@ -88,6 +88,7 @@ async fn forget_rows(
             removed: rewritten.removed,
             schema,
             sequence: table.sequence().await?,
+            brought: None,
         };
         table = table.commit(commit).await?;
     }

@@ -94,7 +94,10 @@ impl Shape {
         }
         match rule {
             OnChange::Evolve => Ok(true),
-            OnChange::DiscardColumn => Ok(false),
+            OnChange::DiscardColumn => {
+                self.spare(path, &format!("it would become the {what} `{name}`"));
+                Ok(false)
+            }
             OnChange::DiscardRow => {
                 self.keep_out(
                     path.to_owned(),

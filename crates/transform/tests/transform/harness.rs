@@ -34,6 +34,8 @@ pub struct Harness {
     pub objects: Arc<dyn Objects>,
     pub table: Table,
     pub records: &'static str,
+    /// Other tables, each of a resource of its own name.
+    others: Vec<Table>,
     runs: u32,
 }
 
@@ -57,8 +59,21 @@ impl Harness {
             objects,
             table,
             records: "",
+            others: Vec::new(),
             runs: 0,
         }
+    }
+
+    /// Another table, of a resource of its own.
+    pub fn also(&mut self, name: &str, key: &[&str]) {
+        self.others.push(Table {
+            name: name.to_owned(),
+            from: name.to_owned(),
+            write: WriteMode::Upsert,
+            key: key.iter().map(ToString::to_string).collect(),
+            expect: Vec::new(),
+            ..self.table.clone()
+        });
     }
 
     pub fn column(mut self, path: &str, name: Option<&str>, kind: Option<ColumnType>) -> Self {
@@ -91,10 +106,25 @@ impl Harness {
     /// A complete run: segments of pages.
     pub async fn pull(&mut self, segments: &[&[&str]]) -> RunId {
         self.runs += 1;
-        let run = RunId::new(PIPELINE, 1_767_225_600 + i64::from(self.runs), self.runs);
+        self.put(RESOURCE, segments).await
+    }
+
+    /// One page of another resource, pulled in the run that [`Self::pull`] makes next.
+    pub async fn pull_of(&mut self, resource: &str, body: &str) {
+        self.runs += 1;
+        self.put(resource, &[&[body]]).await;
+        self.runs -= 1;
+    }
+
+    fn last_run(&self) -> RunId {
+        RunId::new(PIPELINE, 1_767_225_600 + i64::from(self.runs), self.runs)
+    }
+
+    async fn put(&self, resource: &str, segments: &[&[&str]]) -> RunId {
+        let run = self.last_run();
         let mut records = 0;
         for (number, bodies) in (0_u32..).zip(segments) {
-            let object = keys::raw_segment(PIPELINE, RESOURCE, &run, number, "test");
+            let object = keys::raw_segment(PIPELINE, resource, &run, number, "test");
             let (mut bytes, mut pages) = (Vec::new(), Vec::new());
             for body in *bodies {
                 let frame = zstd::bulk::compress(body.as_bytes(), 1).expect("compressed");
@@ -130,12 +160,12 @@ impl Harness {
                 committed_at: "2026-01-01T00:00:00Z".to_owned(),
                 written_by: "cli".to_owned(),
             };
-            let key = keys::raw_manifest(PIPELINE, RESOURCE, &run, number);
+            let key = keys::raw_manifest(PIPELINE, resource, &run, number);
             json::create(&*self.objects, &key, &manifest)
                 .await
                 .expect("created");
         }
-        let key = keys::state(PIPELINE, RESOURCE);
+        let key = keys::state(PIPELINE, resource);
         let mut state: ResourceState = json::get(&*self.objects, &key)
             .await
             .expect("read")
@@ -146,30 +176,38 @@ impl Harness {
     }
 
     pub fn pipeline(&self) -> Pipeline {
+        let mut tables = self.others.clone();
+        tables.push(self.table.clone());
+        let resources = tables.iter().map(|table| self.resource(&table.from));
+        let resources = resources.collect();
         Pipeline {
             name: PIPELINE.to_owned(),
             description: "A test's.".to_owned(),
             schedule: None,
             concurrency: Concurrency::Forbid,
             config: BTreeMap::new(),
-            resources: vec![Resource {
-                name: RESOURCE.to_owned(),
-                connection: "shop".to_owned(),
-                rate_scope: None,
-                path: "/orders".to_owned(),
-                params: BTreeMap::new(),
-                headers: BTreeMap::new(),
-                request: RequestForm::default(),
-                slices: Slices::default(),
-                report: None,
-                paginate: Paginate::None,
-                records: FieldPath(self.records.to_owned()),
-                incremental: None,
-                personal_data: None,
-                key: Vec::new(),
-            }],
-            tables: vec![self.table.clone()],
+            resources,
+            tables,
             publish: Vec::new(),
+        }
+    }
+
+    fn resource(&self, name: &str) -> Resource {
+        Resource {
+            name: name.to_owned(),
+            connection: "shop".to_owned(),
+            rate_scope: None,
+            path: "/orders".to_owned(),
+            params: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            request: RequestForm::default(),
+            slices: Slices::default(),
+            report: None,
+            paginate: Paginate::None,
+            records: FieldPath(self.records.to_owned()),
+            incremental: None,
+            personal_data: None,
+            key: Vec::new(),
         }
     }
 
@@ -184,7 +222,7 @@ impl Harness {
             .await
             .expect("pinned");
         StepInput {
-            run: RunId::new(PIPELINE, 1_767_225_600, 77),
+            run: self.last_run(),
             pipeline: PIPELINE.to_owned(),
             definition,
             name: TABLE.to_owned(),
@@ -201,6 +239,38 @@ impl Harness {
         self.transform()
             .run(&input, Deadline::NONE, &Unobserved)
             .await
+    }
+
+    /// The step for another table.
+    pub async fn run_of(&self, table: &str) -> Result<StepOutput, Failure> {
+        let input = StepInput {
+            name: table.to_owned(),
+            ..self.pinned().await
+        };
+        self.transform()
+            .run(&input, Deadline::NONE, &Unobserved)
+            .await
+    }
+
+    /// The lines in quarantine.
+    pub async fn quarantined(&self) -> Vec<serde_json::Value> {
+        let prefix = keys::quarantines(PIPELINE, TABLE);
+        let mut lines = Vec::new();
+        for entry in self
+            .objects
+            .list(&prefix, None, 1_000)
+            .await
+            .expect("listed")
+        {
+            let object = self.objects.get(&entry.key).await.expect("read");
+            let object = object.expect("there");
+            let text = String::from_utf8(object.bytes.to_vec()).expect("text");
+            lines.extend(
+                text.lines()
+                    .map(|line| serde_json::from_str(line).expect("JSON")),
+            );
+        }
+        lines
     }
 
     /// Pulls one page and takes it.

@@ -10,4 +10,5 @@ mod harness;
 mod model;
 mod modes;
 mod nesting;
+mod quality;
 mod types;

@@ -84,7 +84,7 @@ pub(super) fn validate(
             review,
         );
         let source = resources.iter().find(|resource| resource.name == form.from);
-        let table = table::validate(form, source, &at, review);
+        let table = table::validate(form, source, &tables, &at, review);
         if let Some(source) = source {
             check_append(wire.concurrency, &table, source, &at, review);
         }

@@ -1,21 +1,20 @@
 //! Wire table → table.
 
-use super::value;
+use super::{expectation, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Column, ColumnType, Contract, Delete, Expectation, Resource, Rule, Table, WriteMode,
+    Column, ColumnType, Contract, Delete, Resource, Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::form::TextOr;
-use crate::definition::wire::pipeline::{
-    ColumnForm, DeleteForm, ExpectationForm, IsForm, TYPE_NAMES, TableForm, TypeName,
-};
+use crate::definition::wire::pipeline::{ColumnForm, DeleteForm, TYPE_NAMES, TableForm, TypeName};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
 pub(super) fn validate(
     form: TableForm,
     source: Option<&Resource>,
+    earlier: &[Table],
     at: &Path,
     review: &mut Review<'_, '_>,
 ) -> Table {
@@ -85,7 +84,10 @@ pub(super) fn validate(
         .expect
         .into_iter()
         .enumerate()
-        .filter_map(|(index, form)| expectation(form, &at.field("expect").index(index), review))
+        .filter_map(|(index, form)| {
+            let at = at.field("expect").index(index);
+            expectation::validate(form, write, earlier, &at, review)
+        })
         .collect();
     Table {
         name: form.name,
@@ -182,45 +184,4 @@ fn decimal(digits: &str) -> Result<ColumnType, String> {
         _ => Err("a decimal is written `decimal(10,2)`: up to 38 digits, and how many of them stand behind the point"
             .to_owned()),
     }
-}
-
-fn expectation(
-    form: ExpectationForm,
-    at: &Path,
-    review: &mut Review<'_, '_>,
-) -> Option<Expectation> {
-    review.accept(&at.field("column"), value::identifier(&form.column));
-    let rule = match (form.is, form.between, form.one_of) {
-        (Some(IsForm::Unique), None, None) => Rule::Unique,
-        (Some(IsForm::NotNull), None, None) => Rule::NotNull,
-        (None, Some((least, most)), None) => {
-            review.require(least <= most, &at.field("between"), || {
-                "the first of the two is the lesser one".to_owned()
-            });
-            Rule::Between(least, most)
-        }
-        (None, None, Some(values)) => {
-            let plain = |value: &serde_json::Value| {
-                value.is_string() || value.is_number() || value.is_boolean()
-            };
-            review.require(
-                !values.is_empty() && values.iter().all(plain),
-                &at.field("in"),
-                || "what is allowed is a list of texts, numbers, `true` or `false`".to_owned(),
-            );
-            Rule::In(values)
-        }
-        _ => {
-            review.problem(
-                at,
-                "an expectation says one thing of its column: `is`, `between` or `in`",
-            );
-            return None;
-        }
-    };
-    Some(Expectation {
-        column: form.column,
-        rule,
-        otherwise: form.otherwise,
-    })
 }

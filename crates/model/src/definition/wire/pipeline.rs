@@ -1,12 +1,11 @@
 //! `pipelines/<name>.yaml`.
 
+use super::expectation::ExpectationForm;
 use super::form::{AsWritten, DurationText, TextOr};
 use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
-use crate::definition::pipeline::{
-    Concurrency, Method, OnChange, Otherwise, TimestampForm, WriteMode,
-};
+use crate::definition::pipeline::{Concurrency, Method, OnChange, TimestampForm, WriteMode};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -271,35 +270,6 @@ pub(crate) struct ColumnForm {
     /// The column's type; the inferred one unless said otherwise.
     #[serde(rename = "type")]
     pub(crate) kind: Option<TypeName>,
-}
-
-/// What a column is held to: one of `is`, `between` and `in`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["is"] }, { "required": ["between"] }, { "required": ["in"] }]))]
-pub(crate) struct ExpectationForm {
-    /// The column, after renaming.
-    pub(crate) column: String,
-    /// That each value is there, or that each is there once.
-    pub(crate) is: Option<IsForm>,
-    /// The least and the greatest value, both allowed.
-    pub(crate) between: Option<(f64, f64)>,
-    /// The values that are allowed.
-    #[serde(rename = "in")]
-    pub(crate) one_of: Option<Vec<serde_json::Value>>,
-    /// What becomes of a row for which it does not hold; `fail` unless said otherwise.
-    #[serde(default)]
-    pub(crate) otherwise: Otherwise,
-}
-
-/// What a column's values are.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum IsForm {
-    /// Each is there once.
-    Unique,
-    /// Each is there.
-    NotNull,
 }
 
 /// A table's way to a store that endpoints read.
