@@ -10,3 +10,4 @@ mod published;
 mod refused;
 mod store;
 mod support;
+mod tools;

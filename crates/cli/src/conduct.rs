@@ -4,7 +4,7 @@ use crate::table::{bytes, grouped};
 use crate::workspace::{STORE_OWNER, Workspace};
 use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use millrace_ingest::Ingest;
+use millrace_ingest::{Ingest, Limits, Player};
 use millrace_lake::Lake;
 use millrace_model::definition::Pinned;
 use millrace_model::definition::set::DefinitionSet;
@@ -30,6 +30,8 @@ pub struct Conductor {
     ingest: Ingest,
     transform: Transform,
     publish: Publish,
+    /// When its runs say that they began; now, where there is none.
+    began: Option<jiff::Timestamp>,
 }
 
 /// What a run did.
@@ -59,7 +61,22 @@ impl Conductor {
                 STORE_OWNER.to_owned(),
             ),
             objects,
+            began: None,
         })
+    }
+
+    /// The conductor whose answers come from a cassette, as if it were when that was recorded.
+    pub fn playing(mut self, player: &Arc<Player>) -> anyhow::Result<Self> {
+        let heading = player.heading();
+        let began = heading.recorded_at.parse();
+        self.began =
+            Some(began.context("the cassette's heading does not say when it was recorded")?);
+        let limits = Limits {
+            pages: heading.pages,
+            ..Limits::default()
+        };
+        self.ingest = self.ingest.with_limits(limits).playing(player.clone());
+        Ok(self)
     }
 
     /// Puts the definitions where `serve` looks for them.
@@ -118,7 +135,7 @@ impl Conductor {
                 continue;
             };
             let definition = definitions::pin(self.objects.as_ref(), &pinned).await?;
-            let run = new_run(&pipeline.name);
+            let run = new_run(&pipeline.name, jiff::Timestamp::now());
             for publish in &pipeline.publish {
                 let log = format!(
                     "{}/_delta_log/",
@@ -142,7 +159,7 @@ impl Conductor {
     }
 
     async fn begin(&self, pipeline: &str, definition: &str) -> anyhow::Result<RunId> {
-        let run = new_run(pipeline);
+        let run = new_run(pipeline, self.began.unwrap_or_else(jiff::Timestamp::now));
         let now = jiff::Timestamp::now().to_string();
         let entry = Run {
             run: run.clone(),
@@ -254,12 +271,9 @@ impl Conductor {
     }
 }
 
-fn new_run(pipeline: &str) -> RunId {
-    RunId::new(
-        pipeline,
-        jiff::Timestamp::now().as_second(),
-        rand::rng().random(),
-    )
+/// The name of a run that begins then.
+pub fn new_run(pipeline: &str, began: jiff::Timestamp) -> RunId {
+    RunId::new(pipeline, began.as_second(), rand::rng().random())
 }
 
 fn input(pinned: &Pinned, run: &RunId, definition: &str, name: &str) -> StepInput {

@@ -1,15 +1,19 @@
 //! The `millrace` command: an author's tools, in one process, without a cloud.
 
+mod cassette;
 mod check;
 mod conduct;
 mod demo;
 mod forget;
 mod inspect;
 mod new;
+mod openapi;
 mod postgres;
 mod run;
+mod scratch;
 mod serve;
 mod table;
+mod trial;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +31,7 @@ use std::process::ExitCode;
 The first own pipeline:
   millrace new connection shop --base-url https://api.example.com
   millrace new pipeline orders --connection shop --path /orders
+  millrace try orders            one page, with request, answer, records and paginator
   millrace run orders            pulls, makes tables, shows the first rows
   millrace new endpoint orders   a route over what the pipeline publishes
   millrace check                 says what is wrong, with file, line and field
@@ -55,6 +60,8 @@ enum Command {
     Check(check::Check),
     /// Writes a first version of a definition.
     New(new::New),
+    Try(trial::Try),
+    Record(cassette::Record),
     /// Pulls one pipeline and makes its tables, in this process, into a local folder.
     Run(run::Run),
     /// Shows a table: its columns, rows and files, its last versions, and what they changed.
@@ -96,6 +103,8 @@ fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<Exi
     let result = match command {
         Command::Check(check) => runtime.block_on(check.check(workspace)),
         Command::New(new) => new.write(workspace),
+        Command::Try(trial) => runtime.block_on(trial.run(workspace)),
+        Command::Record(record) => runtime.block_on(record.record(workspace)),
         Command::Run(run) => runtime.block_on(run.run(workspace)),
         Command::Table(table) => runtime.block_on(table.show(workspace)),
         Command::Forget(forget) => runtime.block_on(forget.forget(workspace)),

@@ -1,12 +1,13 @@
 //! `millrace new`: a first version of a definition, with comments that teach.
 
+use crate::openapi;
 use crate::table::{bold, green};
 use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Writes a first version of a definition. An existing file is never overwritten.
@@ -26,23 +27,7 @@ enum Kind {
         #[arg(long, default_value = "https://api.example.com")]
         base_url: String,
     },
-    /// What is pulled, what it becomes, where it goes: pipelines/NAME.yaml.
-    Pipeline {
-        /// Its name: a-z, 0-9, _ and -, a letter first.
-        name: String,
-        /// The connection by which it is pulled; the pipeline's own name unless said otherwise.
-        #[arg(long)]
-        connection: Option<String>,
-        /// The path of the API, behind the connection's base_url.
-        #[arg(long, default_value = "/")]
-        path: String,
-        /// Where in an answer the list of records is (`data.items`); nothing where the answer is the list.
-        #[arg(long)]
-        records: Option<String>,
-        /// The field by which a record is known.
-        #[arg(long, default_value = "id")]
-        key: String,
-    },
+    Pipeline(Pipeline),
     /// What is served: endpoints/NAME.yaml.
     Endpoint {
         /// Its name, and its path.
@@ -51,6 +36,43 @@ enum Kind {
         #[arg(long)]
         pipeline: Option<String>,
     },
+}
+
+/// What is pulled, what it becomes, where it goes: pipelines/NAME.yaml.
+///
+/// With --from-openapi the API's own description is read: its servers and security schemes become a connection, each
+/// GET that answers a list a resource, with paginator, records and key as far as the description shows them.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  millrace new pipeline orders --connection shop --path /orders --records data
+  millrace new pipeline --from-openapi shop.yaml
+  millrace new pipeline shop --from-openapi shop.yaml --only /orders --only /customers")]
+struct Pipeline {
+    /// Its name: a-z, 0-9, _ and -, a letter first. With --from-openapi the API's title unless said otherwise.
+    #[arg(required_unless_present = "from_openapi")]
+    name: Option<String>,
+    /// The connection by which it is pulled; the pipeline's own name unless said otherwise.
+    #[arg(long)]
+    connection: Option<String>,
+    /// The path of the API, behind the connection's base_url.
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Where in an answer the list of records is (`data.items`); nothing where the answer is the list.
+    #[arg(long)]
+    records: Option<String>,
+    /// The field by which a record is known.
+    #[arg(long, default_value = "id")]
+    key: String,
+    /// An OpenAPI 3 document, in YAML or JSON, of which connection and pipeline are made.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "records", "key"])]
+    from_openapi: Option<PathBuf>,
+    /// Only paths that begin with this; may be given several times.
+    #[arg(long, value_name = "PATH", requires = "from_openapi")]
+    only: Vec<String>,
+    /// Where the API is, in the place of the document's first server.
+    #[arg(long, value_name = "URL", requires = "from_openapi")]
+    base_url: Option<String>,
 }
 
 impl New {
@@ -62,17 +84,16 @@ impl New {
                 connection(&name, &base_url),
                 format!("millrace new pipeline {name}"),
             ),
-            Kind::Pipeline {
-                name,
-                connection,
-                path,
-                records,
-                key,
-            } => {
-                let connection = connection.unwrap_or_else(|| name.clone());
+            Kind::Pipeline(asked) => {
+                if let Some(file) = &asked.from_openapi {
+                    return from_openapi(workspace, file, &asked);
+                }
+                let name = asked.name.unwrap_or_default();
+                let connection = asked.connection.unwrap_or_else(|| name.clone());
+                let records = asked.records.as_deref();
                 (
                     PathBuf::from(format!("pipelines/{name}.yaml")),
-                    pipeline(&name, &connection, &path, records.as_deref(), &key),
+                    pipeline(&name, &connection, &asked.path, records, &asked.key),
                     format!("millrace run {name}"),
                 )
             }
@@ -95,6 +116,44 @@ impl New {
         );
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes a connection, unless it is there already, and a pipeline, both made of an OpenAPI document.
+fn from_openapi(workspace: &Workspace, file: &Path, asked: &Pipeline) -> anyhow::Result<ExitCode> {
+    let wish = openapi::Wish {
+        name: asked.name.as_deref(),
+        connection: asked.connection.as_deref(),
+        base_url: asked.base_url.as_deref(),
+        only: &asked.only,
+    };
+    let made = openapi::from_file(file, &wish)?;
+    let pipeline = PathBuf::from(format!("pipelines/{}.yaml", made.name));
+    create(workspace, &pipeline, &made.pipeline_yaml)?;
+    println!(
+        "{} {} ({} resources)",
+        green("wrote"),
+        pipeline.display(),
+        made.resources
+    );
+    let connection = PathBuf::from(format!("connections/{}.yaml", made.connection));
+    if workspace.directory.join(&connection).exists() {
+        println!(
+            "{} is there already and stays as it is",
+            connection.display()
+        );
+    } else {
+        create(workspace, &connection, &made.connection_yaml)?;
+        println!("{} {}", green("wrote"), connection.display());
+    }
+    for note in &made.notes {
+        println!("  {note}");
+    }
+    println!(
+        "Look through them, then: {}   and: {}",
+        bold("millrace check"),
+        bold(&format!("millrace try {}", made.name))
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What an endpoint can read of a pipeline.

@@ -1,5 +1,6 @@
 //! `millrace run`: an author's inner loop.
 
+use crate::cassette::play;
 use crate::conduct::{Conductor, Summary};
 use crate::table::{bold, green};
 use crate::workspace::Workspace;
@@ -9,6 +10,7 @@ use clap::Args;
 use millrace_lake::Lake;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::keys;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How many rows of each table are shown.
@@ -27,20 +29,24 @@ pub struct Run {
     /// Another base_url for a connection, as `usgs=http://127.0.0.1:8080`.
     #[arg(long, value_name = "CONNECTION=URL")]
     base_url: Vec<String>,
+    /// Answers from a cassette that `millrace record` has written, in the place of the sources': no source is asked, no
+    /// secret is needed, and nothing is kept. Fails where the pipeline asks for anything else than was recorded.
+    #[arg(long, value_name = "CASSETTE", conflicts_with = "publish")]
+    replay: Option<PathBuf>,
 }
 
 impl Run {
     /// Runs it and shows what it did.
     pub async fn run(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
-        let mut set = workspace.valid_definitions()?;
-        for other in &self.base_url {
-            let (connection, url) = other
-                .split_once('=')
-                .context("--base-url takes CONNECTION=URL")?;
-            set = with_base_url(set, connection, url)?;
-        }
+        let set = with_base_urls(workspace.valid_definitions()?, &self.base_url)?;
         known(&set, &self.pipeline)?;
         println!("{} {}", bold("running"), self.pipeline);
+        if let Some(cassette) = &self.replay {
+            let (played, summary) = play(workspace, &set, &self.pipeline, cassette).await?;
+            played.show(&set, &self.pipeline, &summary).await?;
+            println!("All of the cassette was played; nothing was kept.");
+            return Ok(ExitCode::SUCCESS);
+        }
         let store = if self.publish {
             Some(postgres::start(&workspace.state("postgres")?).await?)
         } else {
@@ -73,7 +79,19 @@ pub fn with_base_url(
         .map_err(|problem| anyhow::anyhow!("{problem}"))
 }
 
-fn known(set: &DefinitionSet, pipeline: &str) -> anyhow::Result<()> {
+/// The set with those base_urls, each `CONNECTION=URL`.
+pub fn with_base_urls(mut set: DefinitionSet, others: &[String]) -> anyhow::Result<DefinitionSet> {
+    for other in others {
+        let (connection, url) = other
+            .split_once('=')
+            .context("--base-url takes CONNECTION=URL")?;
+        set = with_base_url(set, connection, url)?;
+    }
+    Ok(set)
+}
+
+/// That there is a pipeline of that name.
+pub fn known(set: &DefinitionSet, pipeline: &str) -> anyhow::Result<()> {
     let names: Vec<_> = set.pipelines.keys().map(String::as_str).collect();
     anyhow::ensure!(
         names.contains(&pipeline),

@@ -20,6 +20,7 @@ mod values;
 
 pub(crate) use credential::{Credential, SCRUBBED};
 
+use crate::wire::Watch;
 use call::Caller;
 use millrace_model::definition::connection::Auth;
 use millrace_model::definition::{Connection, SecretRef};
@@ -95,6 +96,12 @@ impl Authenticator {
             },
             connection: connection.clone(),
         })
+    }
+
+    /// With somebody who looks on while credentials are obtained.
+    pub(crate) fn watched_by(mut self, watch: Option<Arc<dyn Watch>>) -> Self {
+        self.ground.caller.watch = watch;
+        self
     }
 
     /// Whether this is still what the connection says.

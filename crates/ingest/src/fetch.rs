@@ -11,6 +11,7 @@ use crate::scan::{Found, ScanError};
 use crate::segment::{About, Body, Segment, Untaken};
 use crate::targets::Targets;
 use crate::throttle::{Pass, Throttle, retry_after};
+use crate::wire::{Sealed, Unsent, Wire};
 use futures::StreamExt;
 use http::header;
 use jiff::Timestamp;
@@ -49,6 +50,7 @@ pub(crate) struct Source<'a> {
     throttle: Arc<Throttle>,
     redaction: Option<&'a Redaction>,
     timeouts: Timeouts,
+    wire: Wire,
 }
 
 /// The page that is asked for.
@@ -129,7 +131,13 @@ impl<'a> Source<'a> {
             throttle,
             redaction,
             timeouts: connection.timeouts,
+            wire: Wire::default(),
         })
+    }
+
+    /// With requests that go that way.
+    pub(crate) fn over(self, wire: Wire) -> Self {
+        Self { wire, ..self }
     }
 
     /// Asks for pages that way from now on.
@@ -165,11 +173,17 @@ impl<'a> Source<'a> {
             self.credential.apply(&mut request)?;
         }
         let first_byte = self.timeouts.connect + self.timeouts.first_byte;
-        let sent = self.client.execute(request);
-        let response = match tokio::time::timeout(first_byte, sent).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return self.unsent(error),
-            Err(_) => return Ok(silent(self.timeouts.first_byte)),
+        let sealed = Sealed {
+            request: wanted.request,
+            credential: &self.credential,
+            redaction: self.redaction,
+        };
+        let sent = self.wire.send(&self.client, request, sealed, first_byte);
+        let response = match sent.await {
+            Ok(response) => response,
+            Err(Unsent::Network(error)) => return self.unsent(error),
+            Err(Unsent::Silent) => return Ok(silent(self.timeouts.first_byte)),
+            Err(Unsent::Failed(failure)) => return Err(failure),
         };
         pass.answered();
         self.throttle.told(response.headers()).await?;

@@ -22,8 +22,10 @@ mod slices;
 mod tally;
 mod targets;
 mod throttle;
+mod wire;
 
 pub use limits::Limits;
+pub use wire::{Exchange, Heading, Player, Recorder, Taken, Watch};
 
 use auth::Authenticator;
 use checkpoint::Checkpoint;
@@ -42,6 +44,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use throttle::{Terms, Throttle};
+use wire::Wire;
 
 /// After how many invocations a pull is handed to a task instead of being continued.
 const INVOCATIONS: u32 = 2;
@@ -55,6 +58,7 @@ pub struct Ingest {
     objects: Arc<dyn Objects>,
     secrets: Arc<dyn Secrets>,
     limits: Limits,
+    wire: Wire,
     unbounded: &'static str,
     throttles: Mutex<HashMap<String, Arc<Throttle>>>,
     authenticators: Mutex<HashMap<String, Arc<Authenticator>>>,
@@ -67,6 +71,7 @@ impl Ingest {
             objects,
             secrets,
             limits: Limits::default(),
+            wire: Wire::default(),
             unbounded: "cli",
             throttles: Mutex::default(),
             authenticators: Mutex::default(),
@@ -77,6 +82,27 @@ impl Ingest {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The step with somebody who looks on.
+    #[must_use]
+    pub fn watched_by(self, watch: Arc<dyn Watch>) -> Self {
+        let wire = self.wire.watched_by(watch);
+        Self { wire, ..self }
+    }
+
+    /// The step that puts on a cassette what sources answer: without credentials, and without personal data.
+    #[must_use]
+    pub fn recording(self, recorder: Arc<Recorder>) -> Self {
+        let wire = self.wire.recording(recorder);
+        Self { wire, ..self }
+    }
+
+    /// The step that asks no source but takes all answers from a cassette; it needs no secrets.
+    #[must_use]
+    pub fn playing(self, player: Arc<Player>) -> Self {
+        let wire = self.wire.playing(player);
+        Self { wire, ..self }
     }
 
     /// The step as a task: manifests say so. Without this, what has no deadline is taken for the command line.
@@ -111,12 +137,13 @@ impl Ingest {
             self.complete(input, &checkpoint).await?;
             return Ok(StepOutput::new(input, Next::Done, Counts::new()));
         }
-        let auth = self.authenticator(connection)?;
+        let reached = self.wire.reached(connection);
+        let auth = self.authenticator(&reached)?;
         let redaction = match &resource.personal_data {
-            Some(personal) => {
+            Some(personal) if !self.wire.plays() => {
                 Some(Redaction::of(personal, &resource.records, &*self.secrets).await?)
             }
-            None => None,
+            _ => None,
         };
         let job = Job {
             redaction: redaction.as_ref(),
@@ -129,12 +156,13 @@ impl Ingest {
             resource,
             deadline,
             limits: self.limits,
+            wire: &self.wire,
             written_by: match deadline.place() {
                 Place::Lambda => "lambda",
                 Place::Unbounded => self.unbounded,
             },
         };
-        let throttle = self.throttle(connection, resource);
+        let throttle = self.throttle(&reached, resource);
         let mut pull = Pull::new(job, checkpoint, throttle.clone()).await?;
         let ending = pull.run().await;
         // What is not given back runs out by itself.
@@ -184,7 +212,7 @@ impl Ingest {
         }
         let (secrets, objects) = (self.secrets.clone(), self.objects.clone());
         let made = Authenticator::new(connection, secrets, objects, self.limits.lease)?;
-        let made = Arc::new(made);
+        let made = Arc::new(made.watched_by(self.wire.watch().cloned()));
         authenticators.insert(connection.name.clone(), made.clone());
         Ok(made)
     }

@@ -24,6 +24,9 @@ pub struct Limits {
     pub lease: Duration,
     /// How much time before the deadline is kept for the checkpoint.
     pub reserve: Duration,
+    /// After how many pages a resource is left, as if that were all; none for all there are. For those who only want to
+    /// see some.
+    pub pages: Option<u64>,
 }
 
 impl Default for Limits {
@@ -38,6 +41,7 @@ impl Default for Limits {
             retries: 20,
             lease: Duration::from_mins(1),
             reserve: Duration::from_secs(2),
+            pages: None,
         }
     }
 }

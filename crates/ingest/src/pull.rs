@@ -1,5 +1,6 @@
 //! A resource's pull: page after page into segments, until there is no more, or no more time.
 
+mod shown;
 mod sliced;
 
 use crate::auth::Authenticator;
@@ -17,6 +18,7 @@ use crate::segment::Segment;
 use crate::slices::{Slice, Slices};
 use crate::tally::Tally;
 use crate::throttle::{Entry, Throttle};
+use crate::wire::Wire;
 use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
 use millrace_model::definition::{Connection, Pinned};
 use millrace_model::raw::{Manifest, Position};
@@ -47,6 +49,8 @@ pub(crate) struct Job<'a> {
     pub(crate) resource: &'a Resource,
     pub(crate) deadline: Deadline,
     pub(crate) limits: Limits,
+    /// How requests go.
+    pub(crate) wire: &'a Wire,
     /// Where it runs, for the manifests.
     pub(crate) written_by: &'a str,
 }
@@ -88,6 +92,7 @@ pub(crate) struct Pull<'a> {
     /// How many requests the committed segments took.
     requests_committed: u64,
     slowest: Duration,
+    pages_of_records: u64,
     writer: String,
     pub(crate) tally: Tally,
 }
@@ -126,7 +131,8 @@ impl<'a> Pull<'a> {
                 job.limits,
                 throttle.clone(),
                 job.redaction,
-            )?,
+            )?
+            .over(job.wire.clone()),
             throttle,
             segment: Segment::new()?,
             position: checkpoint.next.clone(),
@@ -136,6 +142,7 @@ impl<'a> Pull<'a> {
             cursor: checkpoint.cursor.clone(),
             requests_committed: 0,
             slowest: Duration::ZERO,
+            pages_of_records: 0,
             writer: format!("{:016x}", rand::random::<u64>()),
             tally: Tally::default(),
             checkpoint,
@@ -305,6 +312,8 @@ impl<'a> Pull<'a> {
                     debug!(name, records = found.records, bytes, "page");
                     self.job.observer.progress(&self.tally.counts());
                     if purpose == Purpose::Records {
+                        self.show(ended.found.records, bytes);
+                        self.leave_if_enough();
                         return Ok(None);
                     }
                     return self.after_aside().await;

@@ -1,13 +1,15 @@
 //! Requests that obtain a credential: to a token endpoint, or to log in.
 
 use crate::throttle::retry_after;
+use crate::wire::{Exchange, Watch};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use jiff::Timestamp;
 use millrace_model::{Failure, FailureName};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How long such a request may take, to the last byte of its answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,6 +34,8 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 pub(super) struct Caller {
     client: Client,
     connection: String,
+    /// Who looks on.
+    pub(super) watch: Option<Arc<dyn Watch>>,
 }
 
 /// An answer that says something about the credential, good or bad.
@@ -66,6 +70,7 @@ impl Caller {
         Ok(Self {
             client,
             connection: connection.to_owned(),
+            watch: None,
         })
     }
 
@@ -77,7 +82,7 @@ impl Caller {
     ) -> Result<Answer, Failure> {
         for attempt in 1.. {
             let (trouble, is_rate_limit, asked) =
-                match self.once(complete(self.client.post(url))).await {
+                match self.once(url, complete(self.client.post(url))).await {
                     Tried::Answered(answer) => return Ok(answer),
                     Tried::Again {
                         trouble,
@@ -104,17 +109,30 @@ impl Caller {
         unreachable!("the loop ends with the last attempt")
     }
 
-    async fn once(&self, request: RequestBuilder) -> Tried {
+    async fn once(&self, url: &str, request: RequestBuilder) -> Tried {
         let failed = |error: reqwest::Error| Tried::Again {
             trouble: format!("got no answer: {}", error.without_url()),
             is_rate_limit: false,
             asked: None,
         };
+        let began = Instant::now();
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return failed(error),
         };
         let status = response.status().as_u16();
+        if let Some(watch) = &self.watch {
+            watch.answered(&Exchange {
+                is_for_credential: true,
+                method: "POST".to_owned(),
+                url: url.to_owned(),
+                headers: Vec::new(),
+                body: None,
+                status,
+                answer_headers: Vec::new(),
+                took: began.elapsed(),
+            });
+        }
         if matches!(status, 408 | 425 | 429 | 500..=599) {
             return Tried::Again {
                 trouble: format!("answered {status}"),
