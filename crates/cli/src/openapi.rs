@@ -88,12 +88,9 @@ pub fn make(document: &Document, wish: &Wish<'_>) -> anyhow::Result<Made> {
         .into_iter()
         .filter(is_wanted)
         .collect();
-    let auth = security::auth(
-        document,
-        &operations,
-        &base_url,
-        &format!("millrace/{connection}"),
-    );
+    let lists: Vec<_> = operations.iter().copied().filter(answers_list).collect();
+    let secret = format!("millrace/{connection}");
+    let auth = security::auth(document, &lists, &base_url, &secret);
     let (resources, left_out) = resources(&operations, &auth.params);
     ensure!(
         !resources.is_empty(),
@@ -195,6 +192,13 @@ fn resources<'d>(
     (resources, left_out)
 }
 
+/// Whether an operation answers a list, be it that more is needed to ask for it.
+fn answers_list(operation: &Operation<'_>) -> bool {
+    let is_paged = pagination::is_paged(&operation.parameters());
+    let list = |(answer, _)| records::list(answer, subject(operation.path), is_paged);
+    operation.answer().and_then(list).is_some()
+}
+
 /// The resource of an operation, or what it lacks; none where it answers no list.
 fn resource<'d>(
     operation: Operation<'d>,
@@ -241,15 +245,17 @@ fn resource<'d>(
     }))
 }
 
+/// Words in paths that say what is done and not with what.
+const VERBS: [&str; 6] = ["all", "find", "list", "query", "search", "index"];
+
 /// What a path speaks of: `orders` in `/v1/shops/{id}/orders`.
 fn subject(path: &str) -> &str {
-    let segments = path
+    let mut segments = path
         .rsplit('/')
-        .filter(|segment| !segment.is_empty() && !segment.contains('{'));
-    segments
         .map(|segment| segment.split('.').next().unwrap_or(segment))
-        .next()
-        .unwrap_or("records")
+        .filter(|segment| !segment.is_empty() && !segment.contains('{'));
+    let mut named = segments.clone().filter(|segment| !VERBS.contains(segment));
+    named.next().or(segments.next_back()).unwrap_or("records")
 }
 
 /// A name for a path's resource that no other has.
@@ -264,6 +270,12 @@ fn unique(path: &str, known: &[Resource<'_>]) -> String {
         .split('/')
         .filter(|segment| !segment.is_empty() && !segment.contains('{') && !is_version(segment))
         .collect();
+    let named: Vec<&str> = segments
+        .iter()
+        .copied()
+        .filter(|segment| !VERBS.contains(segment))
+        .collect();
+    let segments = if named.is_empty() { segments } else { named };
     let taken = |name: &str| known.iter().any(|resource| resource.name == name);
     // The last word, with as many of those before it as it takes.
     for count in 1..=segments.len() {

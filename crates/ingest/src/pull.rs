@@ -312,7 +312,7 @@ impl<'a> Pull<'a> {
                     debug!(name, records = found.records, bytes, "page");
                     self.job.observer.progress(&self.tally.counts());
                     if purpose == Purpose::Records {
-                        self.show(ended.found.records, bytes);
+                        self.show(found.records, bytes);
                         self.leave_if_enough();
                         return Ok(None);
                     }

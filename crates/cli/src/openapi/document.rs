@@ -255,9 +255,16 @@ impl<'d> Operation<'d> {
 }
 
 impl Parameter<'_> {
+    /// What its author says of it, in small letters.
+    pub fn description(&self) -> String {
+        let own = self.value["description"].as_str().unwrap_or_default();
+        own.to_lowercase() + &self.schema.description()
+    }
+
     /// A value that the document gives for it, as text.
     pub fn given(&self) -> Option<String> {
         let schema = self.schema.value;
+        let items = self.schema.document.follow(&schema["items"]);
         let example = self
             .value
             .get("examples")
@@ -272,6 +279,9 @@ impl Parameter<'_> {
             example,
             schema.get("examples").and_then(|list| list.get(0)),
             schema.get("enum").and_then(|list| list.get(0)),
+            items.get("default"),
+            items.get("example"),
+            items.get("enum").and_then(|list| list.get(0)),
         ];
         candidates
             .into_iter()
@@ -337,15 +347,14 @@ impl<'d> Schema<'d> {
     pub fn properties(&self) -> Vec<(&'d str, Schema<'d>)> {
         let own = self.value.get("properties").and_then(Value::as_object);
         let own = own.into_iter().flat_map(Map::iter);
-        let mut properties: Vec<_> = own
+        let own: Vec<_> = own
             .filter_map(|(name, value)| Some((name.as_str(), self.child(value)?)))
             .collect();
-        for part in self.parts() {
-            for (name, schema) in part.properties() {
-                if properties.iter().all(|(known, _)| *known != name) {
-                    properties.push((name, schema));
-                }
-            }
+        let mut properties: Vec<(&str, Schema<'_>)> = Vec::new();
+        // What comes later says more of what came before: a wrapper first, then what is wrapped.
+        for (name, schema) in self.parts().iter().flat_map(Schema::properties).chain(own) {
+            properties.retain(|(known, _)| *known != name);
+            properties.push((name, schema));
         }
         properties
     }

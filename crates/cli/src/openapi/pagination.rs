@@ -116,7 +116,9 @@ const MORE: [&str; 6] = [
     "has_next",
     "hasNext",
 ];
-const TOTALS: [&str; 9] = [
+const TOTALS: [&str; 11] = [
+    "page.totalElements",
+    "totalElements",
     "total",
     "total_count",
     "totalCount",
@@ -127,7 +129,10 @@ const TOTALS: [&str; 9] = [
     "count",
     "paging.total",
 ];
-const COUNTS: [&str; 6] = [
+const COUNTS: [&str; 9] = [
+    "page.totalPages",
+    "page.total_pages",
+    "info.pages",
     "total_pages",
     "totalPages",
     "meta.total_pages",
@@ -220,7 +225,8 @@ pub fn paging(
             .schema
             .number("minimum")
             .or(param.schema.number("default"));
-        let first = if first == Some(0) { ", first: 0" } else { "" };
+        let is_zero_based = param.description().contains("zero-based") || first == Some(0);
+        let first = if is_zero_based { ", first: 0" } else { "" };
         let end = match end(answer, &COUNTS, "pages") {
             pages if pages.is_empty() => end(answer, &MORE, "has_more"),
             pages => pages,

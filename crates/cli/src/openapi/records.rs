@@ -27,8 +27,8 @@ const NAMES: [&str; 17] = [
 const DEEPEST: usize = 3;
 
 /// What fields that name a record are called, the surest first.
-const KEYS: [&str; 10] = [
-    "id", "uuid", "guid", "_id", "gid", "ID", "Id", "key", "code", "slug",
+const KEYS: [&str; 11] = [
+    "id", "uuid", "guid", "uid", "_id", "gid", "ID", "Id", "key", "code", "slug",
 ];
 
 /// A list of records.
@@ -101,11 +101,11 @@ pub fn key(record: Schema<'_>, name: &str) -> Option<String> {
     ];
     let candidates = KEYS
         .iter()
-        .take(7)
+        .take(8)
         .copied()
         .chain(own.iter().map(String::as_str));
     let found = candidates
-        .chain(KEYS.iter().skip(7).copied())
+        .chain(KEYS.iter().skip(8).copied())
         .find(|candidate| {
             properties.iter().any(|(name, schema)| {
                 name == candidate

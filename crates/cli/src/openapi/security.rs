@@ -41,11 +41,7 @@ pub fn auth(
     base_url: &str,
     secret: &str,
 ) -> Auth {
-    let alternatives = operations
-        .iter()
-        .find_map(Operation::security)
-        .or_else(|| document.security());
-    let Some(alternatives) = alternatives else {
+    let Some(alternatives) = most_asked_for(document, operations) else {
         return Auth::none();
     };
     let is_open = alternatives.is_empty();
@@ -64,6 +60,17 @@ pub fn auth(
             ..Auth::none()
         },
     }
+}
+
+/// What most of the operations ask for: a health check that asks for nothing says nothing of the others.
+fn most_asked_for<'d>(
+    document: &'d Document,
+    operations: &[Operation<'d>],
+) -> Option<&'d Vec<Value>> {
+    let asked = |operation: &Operation<'d>| operation.security().or_else(|| document.security());
+    let all: Vec<_> = operations.iter().filter_map(asked).collect();
+    let count = |wanted: &Vec<Value>| all.iter().filter(|asked| **asked == wanted).count();
+    all.iter().copied().max_by_key(|asked| count(asked))
 }
 
 /// What one alternative asks for, and how much trouble it is; none where it cannot be offered.
