@@ -63,8 +63,23 @@ def test_client_credentials(author: Author, source: Guarded) -> None:
     (grant,) = source.grants()[before:]
     assert grant["form"] == {"grant_type": "client_credentials", "scope": "items.read"}
     # RFC 6749, section 2.3.1: both are encoded as in a form.
-    assert grant["authorization"] == "Basic " + base64.b64encode(b"mill:wheel+%26+race").decode()
+    assert grant["authorization"] == "Basic " + base64.b64encode(b"mill:wheel%20%26%20race").decode()
     nowhere_in(author, grant["answer"]["access_token"])
+
+
+def test_a_cassette_holds_no_token(author: Author, source: Guarded) -> None:
+    """What a token endpoint says is not recorded, and what is recorded plays without it."""
+    define(author, source, "oauth2_client_credentials")
+    author.secret("millrace/guarded", {"client_id": "mill", "client_secret": "wheel & race"})
+    before = len(source.grants())
+    author.millrace("record", "guarded")
+    (grant,) = source.grants()[before:]
+    cassette = (author.folder / "cassettes" / "guarded.jsonl").read_text()
+    for hidden in (grant["answer"]["access_token"], "wheel", "client_credentials"):
+        assert hidden not in cassette
+    (author.folder / "secrets.yaml").unlink()
+    author.millrace("run", "guarded", "--replay", author.folder / "cassettes" / "guarded.jsonl")
+    assert len(source.grants()) == before + 1
 
 
 def test_refresh_token(author: Author, source: Guarded) -> None:

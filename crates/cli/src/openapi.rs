@@ -2,6 +2,7 @@
 
 mod document;
 mod pagination;
+mod path;
 mod records;
 mod security;
 mod write;
@@ -13,6 +14,7 @@ use anyhow::{Context, ensure};
 use document::{Operation, Parameter};
 use millrace_model::definition::FieldPath;
 use pagination::Paging;
+use path::Parent;
 use std::collections::BTreeMap;
 
 /// What an author asks for.
@@ -56,17 +58,9 @@ struct Resource<'d> {
     records: String,
     /// The field that names a record.
     key: Option<String>,
-    /// Whether the records have the parent's field themselves.
-    has_parent_field: bool,
+    /// The fields that its records get from the parent's.
+    carry: Vec<(String, String)>,
     incremental: Option<String>,
-}
-
-/// The resource whose records name what this one is asked for.
-struct Parent {
-    name: String,
-    /// The parameter of the path, which becomes a field of each record.
-    param: String,
-    key: String,
 }
 
 /// Makes a connection and a pipeline of a document.
@@ -210,7 +204,7 @@ fn resource<'d>(
     let subject = subject(operation.path);
     let (answer, has_link) = operation.answer()?;
     let list = records::list(answer, subject, pagination::is_paged(&parameters))?;
-    let (path, parent) = match path(operation.path, &parameters, known) {
+    let (path, parent) = match path::filled(operation.path, &parameters, known) {
         Ok(path) => path,
         Err(missing) => return Some(Err(missing)),
     };
@@ -227,11 +221,14 @@ fn resource<'d>(
     if let Some((name, size)) = &paging.size {
         params.insert(name.clone(), size.to_string());
     }
-    let has_parent_field = parent
-        .as_ref()
-        .is_some_and(|parent| list.record.at(&parent.param).is_some());
+    // What a record has itself needs not be carried.
+    let links = parent.iter().flat_map(|parent: &Parent| &parent.links);
+    let carry = links
+        .filter(|link| list.record.at(&link.field).is_none())
+        .map(|link| (link.field.clone(), link.of_parent.clone()))
+        .collect();
     Some(Ok(Resource {
-        has_parent_field,
+        carry,
         incremental: incremental(&parameters, records::changed_at(list.record).as_ref()),
         name: unique(operation.path, known),
         operation,
@@ -290,62 +287,6 @@ fn unique(path: &str, known: &[Resource<'_>]) -> String {
         .into_iter()
         .find(|name| !taken(name))
         .unwrap_or(base)
-}
-
-/// The path with values for its parameters: of a parent's records, or those that the document gives.
-fn path(
-    path: &str,
-    parameters: &[Parameter<'_>],
-    known: &[Resource<'_>],
-) -> Result<(String, Option<Parent>), String> {
-    let mut filled = path.to_owned();
-    let mut parent = None;
-    for segment in path.split('/').filter(|segment| segment.contains('{')) {
-        let name = segment.split(['{', '}']).nth(1).unwrap_or_default();
-        let marker = format!("{{{name}}}");
-        let list = path
-            .split(&marker)
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('/');
-        let owner = known.iter().find(|resource| {
-            resource.operation.path.trim_end_matches('/') == list && resource.parent.is_none()
-        });
-        if let Some((owner, key)) = owner.and_then(|owner| Some((owner, owner.key.as_ref()?)))
-            && parent.is_none()
-            && segment == marker
-        {
-            filled = filled.replace(&marker, &format!("{{{{ parent.{key} }}}}"));
-            parent = Some(Parent {
-                name: owner.name.clone(),
-                param: FieldPath(name.to_owned()).column_name(),
-                key: key.clone(),
-            });
-            continue;
-        }
-        let given = parameters
-            .iter()
-            .find(|parameter| parameter.place == "path" && parameter.name == name)
-            .and_then(Parameter::given)
-            .filter(|value| is_plain_segment(value));
-        let value = given.ok_or_else(|| format!("needs `{name}`"))?;
-        filled = filled.replace(&marker, &value);
-    }
-    if filled
-        .chars()
-        .any(|letter| letter.is_whitespace() && parent.is_none())
-        || filled.contains(['?', '#'])
-    {
-        return Err("has a path that no resource can have".to_owned());
-    }
-    Ok((filled, parent))
-}
-
-fn is_plain_segment(value: &str) -> bool {
-    !value.is_empty()
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.~-".contains(&byte))
 }
 
 /// Values for the parameters that have to be there.

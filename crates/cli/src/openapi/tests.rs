@@ -179,6 +179,12 @@ paths:
     parameters: [{ name: customerId, in: path, required: true, schema: { type: string } }]
     get:
       responses: { "200": { content: { application/json: { schema: { type: array, items: { $ref: "#/components/schemas/order" } } } } } }
+  /customers/{customerId}/orders/{number}/lines:
+    parameters:
+      - { name: customerId, in: path, required: true, schema: { type: string } }
+      - { name: number, in: path, required: true, schema: { type: string } }
+    get:
+      responses: { "200": { content: { application/json: { schema: { type: array, items: { $ref: "#/components/schemas/customer" } } } } } }
   /customers/{customerId}: { get: { responses: { "200": { content: { application/json: { schema: { $ref: "#/components/schemas/customer" } } } } } } }
   /regions/{region}/shops:
     parameters: [{ name: region, in: path, required: true, schema: { type: string } }]

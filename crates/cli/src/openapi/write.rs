@@ -103,12 +103,11 @@ impl Resource<'_> {
                 writeln!(text, "    {field}: {{ {} }}", pairs.join(", "))?;
             }
         }
-        if let Some(parent) = self.parent.as_ref().filter(|_| !self.has_parent_field) {
-            writeln!(
-                text,
-                "    carry: {{ {}: parent.{} }}",
-                parent.param, parent.key
-            )?;
+        if !self.carry.is_empty() {
+            let field =
+                |(field, of_parent): &(String, String)| format!("{field}: parent.{of_parent}");
+            let fields: Vec<_> = self.carry.iter().map(field).collect();
+            writeln!(text, "    carry: {{ {} }}", fields.join(", "))?;
         }
         if let Some(paginate) = &self.paging.paginate {
             writeln!(text, "    paginate: {paginate}")?;
@@ -121,9 +120,12 @@ impl Resource<'_> {
         }
         if let Some(key) = &self.key {
             // What names a record may do so among those of its parent alone.
-            let parent = self.parent.as_ref().filter(|parent| parent.param != *key);
-            let parent = parent.map_or_else(String::new, |parent| format!("{}, ", parent.param));
-            writeln!(text, "    key: [{parent}{key}]")?;
+            let links = self.parent.iter().flat_map(|parent| &parent.links);
+            let fields = links
+                .map(|link| link.field.as_str())
+                .filter(|field| field != key);
+            let key: Vec<&str> = fields.chain([key.as_str()]).collect();
+            writeln!(text, "    key: [{}]", key.join(", "))?;
         }
         Ok(())
     }

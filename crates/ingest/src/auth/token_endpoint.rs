@@ -85,8 +85,12 @@ impl Form {
                 .with("client_id", id.text())
                 .with_hidden("client_secret", client_secret.text()),
             (ClientAuth::Basic, Some(client_secret)) => {
-                // RFC 6749, section 2.3.1: both are encoded as in a form first.
-                let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+                // RFC 6749, section 2.3.1: both are encoded as in a form first. `%20` is read as a space by those servers,
+                // too, that do not take `+` for one, as Authlib does not.
+                let encode = |text: &str| {
+                    let form: String = byte_serialize(text.as_bytes()).collect();
+                    form.replace('+', "%20")
+                };
                 let pair = format!("{}:{}", encode(id.text()), encode(client_secret.text()));
                 let pair = STANDARD.encode(pair);
                 self.hidden.push(client_secret.text().to_owned());
@@ -148,10 +152,11 @@ fn granted(answer: &Answer) -> Option<Grant> {
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
     };
-    // Some servers write the number as text.
+    // Some servers write the number as text, and some write 0 where a token has no end.
     let lifetime = fields.get("expires_in").and_then(|value| {
         let seconds = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
-        Duration::try_from_secs_f64(seconds).ok()
+        let lifetime = Duration::try_from_secs_f64(seconds).ok()?;
+        (!lifetime.is_zero()).then_some(lifetime)
     });
     Some(Grant {
         access_token: text("access_token")?.to_owned(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that can't go on has failed.
 
 mod definitions;
+mod docs;
 mod properties;
 mod queries;
 mod sets;

@@ -133,7 +133,7 @@ async fn client_credentials() {
     let opens = |call: &Call| call.bearer() == "hunter-token";
     let by_basic = |call: &Call| {
         let form = call.form();
-        let is_sound = call.basic() == "mill%26race:hunter+2"
+        let is_sound = call.basic() == "mill%26race:hunter%202"
             && form["grant_type"] == "client_credentials"
             && form["scope"] == "read write"
             && form["audience"] == "https://api.example.com"

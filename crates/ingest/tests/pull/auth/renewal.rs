@@ -67,6 +67,14 @@ async fn a_token_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
+async fn a_token_of_no_known_end_is_used_until_it_is_refused() {
+    let counts = Arc::new(Counts::default());
+    let source = serve(forgetful(counts.clone(), 1000, 0.0)).await;
+    Place::new(&source.url, AUTH, CLIENT).pull(1).await;
+    assert_eq!(counts.tokens.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_token_that_is_refused_as_soon_as_it_is_given_is_not_asked_for_again() {
     let counts = Arc::new(Counts::default());
     let source = serve(forgetful(counts.clone(), 0, 3600.0)).await;

@@ -1,0 +1,44 @@
+//! The examples of the documentation are definitions.
+
+use millrace_model::definition::parse;
+use std::fs;
+use std::path::Path;
+
+/// The YAML blocks of a page of the documentation.
+fn examples(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs")
+        .join(page);
+    let text = fs::read_to_string(path).unwrap();
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The example's first line that is no comment.
+fn first_line(example: &str) -> &str {
+    let mut lines = example.lines().filter(|line| !line.starts_with('#'));
+    lines.next().unwrap_or_default()
+}
+
+#[test]
+fn every_example_of_the_page_about_sources_is_sound() {
+    let examples = examples("sources.md");
+    assert!(examples.len() > 10, "the page has lost its examples");
+    for example in examples {
+        let problems = if first_line(&example).starts_with("- name:") {
+            let resources = example.replace('\n', "\n  ");
+            let text = format!(
+                "pipeline: shop\nconfig: {{ tenant: acme, depth: 3 }}\nresources:\n  {resources}"
+            );
+            parse::pipeline("pipelines/shop.yaml", &text).err()
+        } else {
+            let text = format!("connection: shop\nbase_url: https://api.shop.example\n{example}");
+            parse::connection("connections/shop.yaml", &text).err()
+        };
+        if let Some(problems) = problems {
+            panic!("{example}\n{problems:#?}");
+        }
+    }
+}
