@@ -9,6 +9,8 @@ locals {
         tag         = name
         methods     = [for method in coalesce(try(route.methods, null), ["GET"]) : lower(method)]
         params      = try(route.params, [])
+        sort        = coalesce(try(route.sort, null), [])
+        fields      = coalesce(try(route.fields, null), [])
         auth        = try(route.auth, null)
       }
     ]
@@ -33,10 +35,16 @@ locals {
     { name = "cursor", in = "query", required = false, schema = { type = "string" } },
   ]
 
-  endpoint_operations = [
-    for route in local.routes : {
+  # What a caller may choose where the route says so.
+  choices = {
+    sort   = { name = "sort", in = "query", required = false, schema = { type = "string" } }
+    fields = { name = "fields", in = "query", required = false, schema = { type = "string" } }
+  }
+
+  endpoint_operations = flatten([
+    for route in local.routes : [for method in route.methods : {
       path    = route.path
-      methods = route.methods
+      methods = [method]
       operation = {
         summary = route.description
         tags    = [route.tag]
@@ -47,16 +55,19 @@ locals {
               in       = strcontains(route.path, "{${param.name}}") ? "path" : "query"
               required = strcontains(route.path, "{${param.name}}") || coalesce(try(param.required, null), false)
               schema   = local.param_types[param.type]
-            } if try(param.claim, null) == null # what a claim says, no request does
+            }
+            # What a claim says, no request does; what a POST says stands in its body.
+            if try(param.claim, null) == null && (method == "get" || strcontains(route.path, "{${param.name}}"))
           ],
-          [for param in local.paging : param if !contains(route.params[*].name, param.name)],
+          [for param in local.paging : param if method == "get" && !contains(route.params[*].name, param.name)],
+          [for name, param in local.choices : param if method == "get" && length(route[name]) > 0],
         )
         function = "serve"
         # A usage plan's key says whom to count a request for. It is no credential: who may ask is decided by serve.
         metered = var.metered
       }
-    }
-  ]
+    }]
+  ])
 
   path_params = { for name in ["name", "run"] : name => { name = name, in = "path", required = true, schema = { type = "string" } } }
 

@@ -6,6 +6,7 @@ mod index;
 mod shape;
 mod walk;
 
+use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Tokenizer;
@@ -59,24 +60,11 @@ impl Query {
             return Err(QueryError::new(message));
         }
         let bind::Bound { sql, parameters } = bind::bind(text)?;
-        let not_sql = |error: &dyn std::fmt::Display| {
-            QueryError::new(format!("this is not PostgreSQL's SQL: {error}"))
-        };
+        Self::of(sql, parameters)
+    }
 
-        let dialect = PostgreSqlDialect {};
-        let tokens = Tokenizer::new(&dialect, &sql)
-            .tokenize_with_location()
-            .map_err(|error| not_sql(&error))?;
-        if tokens.len() > MAX_TOKENS {
-            return Err(QueryError::new(format!(
-                "the query has more than {MAX_TOKENS} words and signs; make it simpler"
-            )));
-        }
-        let statements = Parser::new(&dialect)
-            .with_tokens_with_locations(tokens)
-            .parse_statements()
-            .map_err(|error| not_sql(&error))?;
-
+    fn of(sql: String, parameters: Vec<String>) -> Result<Self, QueryError> {
+        let statements = statements(&sql)?;
         let query = walk::only_select(&statements)?;
         let relations = walk::relations(query)?;
         Ok(Self {
@@ -87,6 +75,28 @@ impl Query {
             parameters,
             relations,
         })
+    }
+
+    /// The same query in another order: that of one of its output columns. An error where it chooses its rows by their
+    /// order, or has no such column.
+    pub fn sorted_by(&self, column: &str, descending: bool) -> Result<Self, QueryError> {
+        if let Some(known) = self.output_columns()
+            && known.iter().all(|name| name != column)
+        {
+            let message = format!("the query answers with no column `{column}` to sort by");
+            return Err(QueryError::new(message));
+        }
+        let mut statements = statements(&self.sql)?;
+        let sorted = match statements.as_mut_slice() {
+            [Statement::Query(query)] => shape::sort_by(query, column, descending),
+            _ => false,
+        };
+        if !sorted {
+            return Err(QueryError::new(
+                "a query with LIMIT, FETCH or DISTINCT ON chooses its rows by their order; it takes no other",
+            ));
+        }
+        Self::of(statements[0].to_string(), self.parameters.clone())
     }
 
     /// The query with `$1`, `$2`, … where parameters are bound, without comments and without a semicolon, so that it can
@@ -127,4 +137,23 @@ impl Query {
     pub fn indexes(&self) -> &[IndexNeed] {
         &self.indexes
     }
+}
+
+fn statements(sql: &str) -> Result<Vec<Statement>, QueryError> {
+    let not_sql = |error: &dyn std::fmt::Display| {
+        QueryError::new(format!("this is not PostgreSQL's SQL: {error}"))
+    };
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| not_sql(&error))?;
+    if tokens.len() > MAX_TOKENS {
+        return Err(QueryError::new(format!(
+            "the query has more than {MAX_TOKENS} words and signs; make it simpler"
+        )));
+    }
+    Parser::new(&dialect)
+        .with_tokens_with_locations(tokens)
+        .parse_statements()
+        .map_err(|error| not_sql(&error))
 }

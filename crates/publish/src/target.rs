@@ -202,15 +202,22 @@ fn needs(pinned: &Pinned, schema: &str, relation: &str) -> Result<Vec<IndexNeed>
         .iter()
         .flat_map(|endpoint| &endpoint.routes)
     {
-        let query = Query::parse(&route.query).map_err(|error| {
+        let bad = |error| {
             Failure::new(
                 FailureName::BadDefinition,
                 format!("the query of the route {}: {error}", route.path),
             )
-        })?;
-        let own = query
-            .indexes()
+        };
+        let query = Query::parse(&route.query).map_err(bad)?;
+        let mut queries = Vec::with_capacity(1 + route.sort.len());
+        for column in &route.sort {
+            // Read backwards, the same index sorts the other way.
+            queries.push(query.sorted_by(column, false).map_err(bad)?);
+        }
+        queries.push(query);
+        let own = queries
             .iter()
+            .flat_map(Query::indexes)
             .filter(|need| need.schema == schema && need.relation == relation);
         needs.extend(own.cloned());
     }

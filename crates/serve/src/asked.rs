@@ -36,6 +36,7 @@ impl Asked<'_> {
         }
         digest.update([self.format as u8]);
         digest.update(self.arguments.limit.to_be_bytes());
+        digest.update(format!("{:?}", self.arguments.fields));
         digest.update(self.arguments.cursor.as_deref().unwrap_or_default());
         digest.finalize().into()
     }
@@ -68,6 +69,7 @@ impl Asked<'_> {
         for column in &self.masked {
             part(column);
         }
+        part(&format!("{:?}", self.arguments.sort));
         for (name, value) in &self.arguments.values {
             part(name);
             part(&format!("{value:?}"));

@@ -1,13 +1,12 @@
 //! Whether the store can answer every route, and by an index: asked before a definition is merged.
 
 use crate::page;
-use crate::params::{self, Value};
 use crate::plan::Plan;
-use crate::routes::{Served, Table};
+use crate::routes::{Served, Sort, Table};
 use crate::store::{Lease, Refusal};
+use crate::value::{self, Value};
 use crate::{Serve, openapi};
 use millrace_model::definition::Endpoint;
-use millrace_model::definition::endpoint::{Param, ParamType};
 use millrace_model::query::{IndexNeed, Query};
 use millrace_model::{Failure, FailureName};
 use serde_json::Value as Json;
@@ -92,25 +91,43 @@ async fn check(client: &Lease, route: &Arc<Served>) -> Result<(), String> {
             ));
         }
     }
-    let plan = Plan::make(client, &route.sql, &route.kinds())
+    for sort in route.sorts() {
+        let checked = explain(client, route, sort).await;
+        checked.map_err(|message| match sort {
+            None => message,
+            Some(sort) => format!("sorted by `{}`: {message}", sort.column),
+        })?;
+    }
+    Ok(())
+}
+
+async fn explain(client: &Lease, route: &Arc<Served>, sort: Option<&Sort>) -> Result<(), String> {
+    let said = |error: tokio_postgres::Error| page::text(&error);
+    let plan = Plan::make(client, route.sql(sort), &route.kinds())
         .await
         .map_err(|error| format!("PostgreSQL refuses the query: {}", page::text(&error)))?;
-    for column in route.route.mask.keys() {
+    let definition = &route.route;
+    for (field, column) in definition
+        .mask
+        .keys()
+        .map(|column| ("mask", column))
+        .chain(definition.fields.iter().map(|column| ("fields", column)))
+    {
         if plan.columns.iter().all(|known| known.name != *column) {
             return Err(format!(
-                "`mask` names `{column}`, which is no column of the answer"
+                "`{field}` names `{column}`, which is no column of the answer"
             ));
         }
     }
     let samples: Vec<Value> = route
         .bound
         .iter()
-        .filter_map(|name| route.route.params.iter().find(|param| param.name == *name))
-        .map(sample)
+        .filter_map(|name| definition.params.iter().find(|param| param.name == *name))
+        .map(value::sample)
         .collect();
     let bound: Vec<&(dyn ToSql + Sync)> = samples.iter().map(|value| value as _).collect();
     let plan = Arc::new(plan);
-    route.set_plan(Some(plan.clone()));
+    route.set_plan(sort, plan.clone());
     for stretch in plan.stretches(None) {
         let sql = plan.statement(&stretch, "", "101");
         let typed = client
@@ -122,13 +139,18 @@ async fn check(client: &Lease, route: &Arc<Served>) -> Result<(), String> {
             .map_err(said)?;
         let row = client.query_one(&typed, &bound).await.map_err(said)?;
         let explained: Json = row.try_get(0).map_err(said)?;
-        judge(client, route, &explained[0]["Plan"]).await?;
+        judge(client, route, sort, &explained[0]["Plan"]).await?;
     }
     Ok(())
 }
 
 /// Whether a plan is one that an answer may wait for.
-async fn judge(client: &Lease, route: &Served, plan: &Json) -> Result<(), String> {
+async fn judge(
+    client: &Lease,
+    route: &Served,
+    sort: Option<&Sort>,
+    plan: &Json,
+) -> Result<(), String> {
     let said = |error: tokio_postgres::Error| page::text(&error);
     let mut reads = Vec::new();
     find_reads(plan, &mut reads);
@@ -139,7 +161,7 @@ async fn judge(client: &Lease, route: &Served, plan: &Json) -> Result<(), String
         if touched <= SCANNED_ROWS {
             continue;
         }
-        let needs = needs(client, route, table).await.map_err(said)?;
+        let needs = needs(client, route, sort, table).await.map_err(said)?;
         // Where the index is there, PostgreSQL prefers to walk along another one only if rows are found soon.
         let settled = !needs.is_empty() && needs.iter().all(|need| need.present);
         let name = format!("{}.{}", table.0, table.1);
@@ -230,9 +252,15 @@ struct Need {
 async fn needs(
     client: &Lease,
     route: &Served,
+    sort: Option<&Sort>,
     (schema, name): (&str, &str),
 ) -> Result<Vec<Need>, tokio_postgres::Error> {
-    let Ok(query) = Query::parse(&route.route.query) else {
+    let query = Query::parse(&route.route.query);
+    let sorted = query.and_then(|query| match sort {
+        None => Ok(query),
+        Some(sort) => query.sorted_by(&sort.column, sort.descending),
+    });
+    let Ok(query) = sorted else {
         return Ok(Vec::new());
     };
     let of_table =
@@ -306,32 +334,4 @@ fn drawn(plan: &Json, depth: usize) -> String {
         text.push_str(&drawn(child, depth + 1));
     }
     text
-}
-
-/// A value to explain with: the default, else one that the type has.
-fn sample(param: &Param) -> Value {
-    let one = match params::default(param) {
-        Ok(value) if value != Value::Null => return value,
-        _ => match param.kind {
-            ParamType::Int => Value::Int(param.min.unwrap_or(1.0) as i64),
-            ParamType::Double => Value::Double(param.min.unwrap_or(1.0)),
-            ParamType::Decimal => Value::Decimal(param.min.unwrap_or(1.0).to_string()),
-            ParamType::Bool => Value::Bool(true),
-            ParamType::String => {
-                Value::Text(param.one_of.first().map_or("a", String::as_str).to_owned())
-            }
-            ParamType::Date => Value::Date(
-                jiff::Timestamp::now()
-                    .to_zoned(jiff::tz::TimeZone::UTC)
-                    .date(),
-            ),
-            ParamType::Timestamp => Value::Timestamp(jiff::Timestamp::now()),
-            ParamType::Uuid => Value::Uuid(uuid::Uuid::nil()),
-        },
-    };
-    if param.list {
-        Value::List(vec![one])
-    } else {
-        one
-    }
 }

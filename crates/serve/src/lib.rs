@@ -8,6 +8,7 @@ mod answer;
 mod asked;
 mod cache;
 pub mod check;
+mod compress;
 pub mod contract;
 mod cursor;
 mod dataset;
@@ -21,9 +22,11 @@ mod params;
 mod plan;
 mod problem;
 mod routes;
+mod sent;
 pub mod server;
 mod shape;
 mod store;
+mod value;
 
 use access::{Access, Count, Limits};
 use asked::{Asked, etag, has, masked};
@@ -38,17 +41,15 @@ use millrace_model::FailureName;
 use millrace_store::objects::Objects;
 use millrace_store::secrets::{Caller, Secrets};
 use page::{Page, Trouble};
-use params::Value;
 use plan::Plan;
 use problem::Problem;
-use routes::{Routes, Served};
+use routes::{Routes, Served, Sort};
 use serde_json::Map;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Lease, Refusal, Store};
+use value::Value;
 
-/// What a route allows.
-const ALLOWED: &str = "GET, HEAD, OPTIONS";
 /// How much longer than its query an answer may take: the store may not be there to end it.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -142,13 +143,17 @@ impl Serve {
         if !own && found.is_none() {
             return Err(Problem::not_found(path));
         }
-        match *request.method() {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Ok(answer::allow(answer::empty(), ALLOWED)),
-            _ => {
-                let problem = Problem::method(request.method().as_str(), ALLOWED);
-                return Ok(answer::allow(answer::problem(&problem), ALLOWED));
-            }
+        let allowed = allowed(found.as_ref().map(|(route, _)| &**route));
+        let method = match request.method().as_str() {
+            "HEAD" => "GET",
+            other => other,
+        };
+        if method == "OPTIONS" {
+            return Ok(answer::allow(answer::empty(), allowed));
+        }
+        if !allowed.split(", ").any(|name| name == method) {
+            let problem = Problem::method(request.method().as_str(), allowed);
+            return Ok(answer::allow(answer::problem(&problem), allowed));
         }
         match found {
             Some((route, in_path)) => self.serve(&route, &in_path, request).await,
@@ -208,8 +213,7 @@ impl Serve {
     ) -> Result<Response<Bytes>, Problem> {
         let definition = &route.route;
         let format = Format::accepted(request.headers())?;
-        let query = request.uri().query().unwrap_or_default();
-        let mut arguments = params::read(&definition.params, in_path, query)?;
+        let mut arguments = params::read(definition.into(), in_path, sent(request)?)?;
         let no_claims = Map::new();
         let claims = caller.map_or(&no_claims, |caller| &caller.claims);
         params::add_claims(&mut arguments, &definition.params, claims)?;
@@ -223,13 +227,14 @@ impl Serve {
         let dataset = self.dataset(route).await?;
         let steady = dataset.as_deref().filter(|_| route.steady);
         let key = asked.key(steady);
-        let etag = steady.and_then(|_| etag(&key));
+        let kept_by_callers = request.method() != Method::POST;
+        let etag = steady.filter(|_| kept_by_callers).and_then(|_| etag(&key));
         let about = |next| answer::Rows {
             format,
             next,
             etag: etag.as_ref(),
             dataset: dataset.as_deref(),
-            cache: definition.caching,
+            cache: definition.caching.filter(|_| kept_by_callers),
         };
         if etag
             .as_ref()
@@ -312,7 +317,7 @@ impl Serve {
                     return Err(problem);
                 }
                 Attempt::Failed(Trouble::Stale { .. }) if tries < 3 => {
-                    route.set_plan(None);
+                    route.forget_plans();
                     client.statement_cache.clear();
                     client.set_busy(false);
                 }
@@ -332,9 +337,10 @@ impl Serve {
 
     async fn try_page(&self, client: &Lease, asked: &Asked<'_>) -> Result<Page, Attempt> {
         let (route, arguments) = (asked.route, asked.arguments);
-        let plan = match route.plan() {
+        let sort = arguments.sort.as_ref();
+        let plan = match route.plan(sort) {
             Some(plan) => plan,
-            None => make_plan(client, route)
+            None => make_plan(client, route, sort)
                 .await
                 .map_err(|error| match error.code() {
                     None => Attempt::Failed(Trouble::Lost(error)),
@@ -367,6 +373,7 @@ impl Serve {
             format: asked.format,
             timeout: route.route.timeout,
             masked: &asked.masked,
+            fields: arguments.fields.as_deref(),
         };
         page::fetch(client, &request).await.map_err(Attempt::Failed)
     }
@@ -375,7 +382,7 @@ impl Serve {
     async fn plan_all(&self, routes: &[Arc<Served>]) {
         let unknown: Vec<&Arc<Served>> = routes
             .iter()
-            .filter(|route| route.plan().is_none())
+            .filter(|route| route.plan(None).is_none())
             .collect();
         if unknown.is_empty() {
             return;
@@ -384,7 +391,7 @@ impl Serve {
             return;
         };
         for route in unknown {
-            if let Err(error) = make_plan(&client, route).await {
+            if let Err(error) = make_plan(&client, route, None).await {
                 tracing::warn!(
                     path = route.route.path,
                     error = page::text(&error),
@@ -415,10 +422,50 @@ enum Attempt {
     Failed(Trouble),
 }
 
-async fn make_plan(client: &Object, route: &Served) -> Result<Arc<Plan>, tokio_postgres::Error> {
-    let plan = Arc::new(Plan::make(client, &route.sql, &route.kinds()).await?);
-    route.set_plan(Some(plan.clone()));
+async fn make_plan(
+    client: &Object,
+    route: &Served,
+    sort: Option<&Sort>,
+) -> Result<Arc<Plan>, tokio_postgres::Error> {
+    let plan = Arc::new(Plan::make(client, route.sql(sort), &route.kinds()).await?);
+    route.set_plan(sort, plan.clone());
     Ok(plan)
+}
+
+/// The methods of a route, or of a document.
+fn allowed(route: Option<&Served>) -> &'static str {
+    let has = |method: &str| {
+        route.is_none_or(|route| route.route.methods.iter().any(|known| known == method))
+    };
+    match (has("GET"), route.is_some() && has("POST")) {
+        (true, true) => "GET, HEAD, POST, OPTIONS",
+        (false, true) => "POST, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    }
+}
+
+/// What a request says: in its URL, or in its body, and not in both.
+fn sent(request: &Request<Bytes>) -> Result<Vec<(String, sent::Sent)>, Problem> {
+    let in_url = sent::of_query(request.uri().query().unwrap_or_default())?;
+    if request.method() != Method::POST {
+        return Ok(in_url);
+    }
+    if let Some((name, _)) = in_url.first() {
+        return Err(Problem::parameter(
+            name,
+            format!(
+                "`{}` belongs into the body of a POST",
+                problem::excerpt(name)
+            ),
+        ));
+    }
+    let kind = request.headers().get(http::header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::media_type());
+    }
+    sent::of_body(request.body())
 }
 
 fn told(trouble: Trouble, route: &Served) -> Problem {

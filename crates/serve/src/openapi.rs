@@ -1,9 +1,12 @@
 //! The consumer's contract: OpenAPI 3.1, with the types that the store gives the columns.
 
 use crate::json::Encoder;
-use crate::params::{self, DEFAULT_LIMIT, LONGEST_VALUE, MAX_LIMIT, MOST_VALUES};
+use crate::params::{
+    self, DEFAULT_LIMIT, LONGEST_CURSOR, LONGEST_VALUE, MAX_LIMIT, MOST_VALUES, MOST_VALUES_IN_BODY,
+};
 use crate::plan::Plan;
 use crate::routes::Served;
+use crate::value;
 use bytes::Bytes;
 use millrace_model::definition::endpoint::{Auth, Param, ParamType};
 use serde_json::{Map, Value, json};
@@ -13,7 +16,7 @@ use std::sync::Arc;
 pub fn document(routes: &[Arc<Served>]) -> Bytes {
     let mut paths = Map::new();
     for route in routes {
-        paths.insert(route.route.path.clone(), json!({ "get": operation(route) }));
+        paths.insert(route.route.path.clone(), operations(route));
     }
     let mut tags: Vec<(&str, &str)> = routes
         .iter()
@@ -49,25 +52,97 @@ pub fn document(routes: &[Arc<Served>]) -> Bytes {
     serde_json::to_vec(&document).unwrap_or_default().into()
 }
 
-fn operation(route: &Served) -> Value {
+/// The operations of a route, by method.
+fn operations(route: &Served) -> Value {
+    let mut operations = Map::new();
+    for method in &route.route.methods {
+        let method = method.to_ascii_lowercase();
+        operations.insert(method.clone(), operation(route, &method));
+    }
+    Value::Object(operations)
+}
+
+/// Everything that a route takes in its URL.
+fn parameters(route: &Served) -> Vec<Value> {
     let definition = &route.route;
     let mut parameters: Vec<Value> = params::said(&definition.params)
         .map(|param| parameter(param, &definition.path))
         .collect();
-    let own = |name: &str| definition.params.iter().any(|param| param.name == name);
-    if !own("limit") {
-        parameters.push(json!({
-            "name": "limit", "in": "query", "description": "How many rows a page has at most.",
-            "schema": { "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT },
-        }));
+    let mut add = |name: &str, description: &str, schema: Value| {
+        if definition.params.iter().all(|param| param.name != name) {
+            parameters.push(
+                json!({ "name": name, "in": "query", "description": description, "schema": schema }),
+            );
+        }
+    };
+    let rows =
+        json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT });
+    add("limit", "How many rows a page has at most.", rows);
+    add(
+        "cursor",
+        "`page.next` of the answer before, to go on behind it; with the same parameters.",
+        json!({ "type": "string", "maxLength": LONGEST_CURSOR }),
+    );
+    if !definition.sort.is_empty() {
+        let both = |column: &String| [column.clone(), format!("-{column}")];
+        let values: Vec<String> = definition.sort.iter().flat_map(both).collect();
+        add(
+            "sort",
+            "By which column the answer is sorted; with a minus, the greatest comes first.",
+            json!({ "type": "string", "enum": values }),
+        );
     }
-    if !own("cursor") {
-        parameters.push(json!({
-            "name": "cursor", "in": "query",
-            "description": "`page.next` of the answer before, to go on behind it; with the same parameters.",
-            "schema": { "type": "string" },
-        }));
+    if !definition.fields.is_empty() {
+        let items = json!({ "type": "string", "enum": definition.fields });
+        add(
+            "fields",
+            "Which columns to answer with, with commas between; all of them where it is absent.",
+            json!({ "type": "array", "items": items, "minItems": 1, "uniqueItems": true }),
+        );
+        if let Some(fields) = parameters.last_mut() {
+            fields["style"] = json!("form");
+            fields["explode"] = json!(false);
+        }
     }
+    parameters
+}
+
+/// The same in a body: an object.
+fn body(parameters: &[Value]) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for parameter in parameters {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        let mut schema = parameter["schema"].clone();
+        if schema["type"] == "array" && name != "fields" {
+            schema["maxItems"] = json!(MOST_VALUES_IN_BODY);
+        }
+        if let Some(description) = parameter.get("description") {
+            schema["description"] = description.clone();
+        }
+        if parameter["required"] == true {
+            required.push(name.to_owned());
+        }
+        properties.insert(name.to_owned(), schema);
+    }
+    let schema = json!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+    });
+    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+fn operation(route: &Served, method: &str) -> Value {
+    let definition = &route.route;
+    let (in_path, in_query): (Vec<Value>, Vec<Value>) = parameters(route)
+        .into_iter()
+        .partition(|parameter| parameter["in"] == "path");
+    let (parameters, request_body) = if method == "post" {
+        (in_path, Some(body(&in_query)))
+    } else {
+        ([in_path, in_query].concat(), None)
+    };
+    let plan = route.plan(None);
+    let chosen = !definition.fields.is_empty();
     let mut responses = json!({
         "200": {
             "description": "A page of rows.",
@@ -75,7 +150,7 @@ fn operation(route: &Served) -> Value {
                 "type": "object",
                 "required": ["data", "error", "page"],
                 "properties": {
-                    "data": { "type": "array", "items": row(route.plan().as_deref()) },
+                    "data": { "type": "array", "items": row(plan.as_deref(), chosen) },
                     "error": { "type": "array", "maxItems": 0 },
                     "page": { "$ref": "#/components/schemas/Page" },
                 },
@@ -91,16 +166,26 @@ fn operation(route: &Served) -> Value {
     if definition.rate_limit.is_some() || definition.quota.is_some() {
         statuses.push("429");
     }
+    if method == "post" {
+        statuses.extend(["413", "415"]);
+        statuses.retain(|status| *status != "304");
+    }
     for status in statuses {
         responses[status] = json!({ "$ref": format!("#/components/responses/{status}") });
     }
     let mut operation = json!({
-        "operationId": operation_id(&definition.path),
+        "operationId": operation_id(method, &definition.path),
         "summary": route.description,
         "tags": [route.endpoint],
         "parameters": parameters,
         "responses": responses,
     });
+    if let Some(request_body) = request_body {
+        operation["requestBody"] = request_body;
+    }
+    if let Some(example) = plan.as_deref().map(example) {
+        operation["responses"]["200"]["content"]["application/json"]["example"] = example;
+    }
     operation["security"] = match definition.auth {
         Some(Auth::Keys(_)) => json!([{ "key": [] }, { "bearer": [] }]),
         Some(Auth::Jwt(_)) => json!([{ "bearer": [] }]),
@@ -116,11 +201,11 @@ fn operation(route: &Served) -> Value {
 }
 
 /// `/quakes/{id}` → `get_quakes_id`.
-fn operation_id(path: &str) -> String {
+fn operation_id(method: &str, path: &str) -> String {
     let words = path
         .split(|letter: char| !letter.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());
-    std::iter::once("get")
+    std::iter::once(method)
         .chain(words)
         .collect::<Vec<_>>()
         .join("_")
@@ -165,6 +250,10 @@ fn parameter(param: &Param, path: &str) -> Value {
     if let Some(description) = &param.description {
         parameter["description"] = json!(description);
     }
+    // What a pattern takes, nobody can make up.
+    if param.pattern.is_none() {
+        parameter["example"] = value::sample(param).example();
+    }
     parameter
 }
 
@@ -194,7 +283,34 @@ fn number(number: f64) -> Value {
     }
 }
 
-fn row(plan: Option<&Plan>) -> Value {
+/// An answer of one row.
+fn example(plan: &Plan) -> Value {
+    let mut row = Map::new();
+    for column in &plan.columns {
+        row.insert(column.name.clone(), example_of(column.encoder));
+    }
+    json!({ "data": [row], "error": [], "page": { "next": null } })
+}
+
+fn example_of(encoder: Encoder) -> Value {
+    match encoder {
+        Encoder::Bool => json!(true),
+        Encoder::Int2 | Encoder::Int4 | Encoder::Int8 | Encoder::Oid => json!(42),
+        Encoder::Float4 | Encoder::Float8 | Encoder::Numeric => json!(4.5),
+        Encoder::Text => json!("text"),
+        Encoder::Json | Encoder::Jsonb => json!({}),
+        Encoder::Date => json!("2026-11-21"),
+        Encoder::Time => json!("08:00:00"),
+        Encoder::Timestamp => json!("2026-11-21T08:00:00"),
+        Encoder::Timestamptz => json!("2026-11-21T08:00:00Z"),
+        Encoder::Uuid => json!("67e55044-10b1-426f-9247-bb680e5fe0c8"),
+        Encoder::Bytea => json!("bWlsbA=="),
+        Encoder::Array(member) => json!([example_of(*member)]),
+    }
+}
+
+/// A row's schema; where callers may choose, none of its columns need be there.
+fn row(plan: Option<&Plan>, chosen: bool) -> Value {
     let Some(plan) = plan else {
         return json!({ "type": "object" });
     };
@@ -202,11 +318,8 @@ fn row(plan: Option<&Plan>) -> Value {
     for column in &plan.columns {
         properties.insert(column.name.clone(), nullable(schema(column.encoder)));
     }
-    let required: Vec<&str> = plan
-        .columns
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
+    let columns = plan.columns.iter().filter(|_| !chosen);
+    let required: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
@@ -289,6 +402,8 @@ fn responses() -> Value {
             "406",
             "The answer does not come in the form that `Accept` asks for.",
         ),
+        ("413", "The body is too large."),
+        ("415", "The body is no JSON."),
         (
             "422",
             "The answer is too large: ask for fewer rows at a time with a lower `limit`.",
@@ -327,7 +442,7 @@ mod tests {
     #[test]
     fn operations_are_named_by_their_paths() {
         assert_eq!(
-            operation_id("/quakes/{id}/near-by"),
+            operation_id("get", "/quakes/{id}/near-by"),
             "get_quakes_id_near_by"
         );
     }

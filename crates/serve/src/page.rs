@@ -4,9 +4,9 @@ use crate::answer;
 use crate::cursor::{Cursor, Seal};
 use crate::format::{self, Format};
 use crate::json::{Malformed, Raw};
-use crate::params::Value;
-use crate::plan::{Key, Plan, Stretch};
+use crate::plan::{Column, Key, Plan, Stretch};
 use crate::store::DEFAULT_TIMEOUT;
+use crate::value::Value;
 use bytes::BytesMut;
 use deadpool_postgres::Object;
 use futures::{TryStreamExt, pin_mut};
@@ -40,6 +40,29 @@ pub struct Request<'a> {
     pub timeout: Duration,
     /// The columns that this caller does not see.
     pub masked: &'a [&'a str],
+    /// The columns that this caller wants, in that order; none where all of them.
+    pub fields: Option<&'a [String]>,
+}
+
+impl<'a> Request<'a> {
+    /// The columns of the answer with their places among a row's values; without a place where the caller does not see
+    /// the value.
+    fn shown(&self) -> Vec<(&'a Column, Option<usize>)> {
+        let place = |at: usize, column: &Column| {
+            (!self.masked.contains(&column.name.as_str())).then_some(at)
+        };
+        let all = || self.plan.columns.iter().enumerate();
+        match self.fields {
+            None => all()
+                .map(|(at, column)| (column, place(at, column)))
+                .collect(),
+            Some(names) => names
+                .iter()
+                .filter_map(|name| all().find(|(_, column)| column.name == *name))
+                .map(|(at, column)| (column, place(at, column)))
+                .collect(),
+        }
+    }
 }
 
 /// Why there is no page.
@@ -115,6 +138,7 @@ pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Troub
 struct Builder<'a> {
     request: &'a Request<'a>,
     keys: &'a [Key],
+    shown: Vec<(&'a Column, Option<usize>)>,
     body: Vec<u8>,
     rows: usize,
     /// Whether there is a row behind the page.
@@ -131,15 +155,17 @@ impl<'a> Builder<'a> {
             Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
             _ => (Vec::new(), 0),
         };
+        let shown = request.shown();
         let mut body = Vec::with_capacity(4 * 1024);
         match request.format {
             Format::Json => body.extend_from_slice(answer::HEAD),
-            Format::Csv => csv_names(request.plan, &mut body),
+            Format::Csv => csv_names(&shown, &mut body),
             Format::Ndjson => {}
         }
         Self {
             request,
             keys,
+            shown,
             body,
             rows: 0,
             full: false,
@@ -246,17 +272,12 @@ impl<'a> Builder<'a> {
             raw.map(|raw| raw.map(|raw| raw.0))
                 .map_err(|error| Trouble::Other(error.to_string()))
         };
-        let columns = &self.request.plan.columns;
         if self.request.format == Format::Csv {
-            for (at, column) in columns.iter().enumerate() {
-                if at > 0 {
+            for (number, (column, place)) in self.shown.iter().enumerate() {
+                if number > 0 {
                     self.body.push(b',');
                 }
-                let value = if self.is_masked(&column.name) {
-                    None
-                } else {
-                    value(at)?
-                };
+                let value = place.map(value).transpose()?.flatten();
                 format::csv(column.encoder, value, &mut self.body)
                     .ok_or_else(|| Trouble::Other(Malformed(column.encoder).to_string()))?;
             }
@@ -265,18 +286,15 @@ impl<'a> Builder<'a> {
             if self.rows > 0 && self.request.format == Format::Json {
                 self.body.push(b',');
             }
-            for (at, column) in columns.iter().enumerate() {
+            self.body.push(b'{');
+            for (number, (column, place)) in self.shown.iter().enumerate() {
+                if number > 0 {
+                    self.body.push(b',');
+                }
                 self.body.extend_from_slice(&column.prefix);
-                let value = if self.is_masked(&column.name) {
-                    None
-                } else {
-                    value(at)?
-                };
+                let value = place.map(value).transpose()?.flatten();
                 let encoded = column.encoder.encode(value, &mut self.body);
                 encoded.map_err(|error| Trouble::Other(error.to_string()))?;
-            }
-            if columns.is_empty() {
-                self.body.push(b'{');
             }
             self.body.push(b'}');
             if self.request.format == Format::Ndjson {
@@ -309,10 +327,6 @@ impl<'a> Builder<'a> {
         }
         self.seen = if same { self.seen + 1 } else { 1 };
         Ok(())
-    }
-
-    fn is_masked(&self, column: &str) -> bool {
-        self.request.masked.contains(&column)
     }
 
     fn finish(mut self) -> Page {
@@ -379,8 +393,8 @@ impl<'a> Builder<'a> {
 }
 
 /// The first line of CSV.
-fn csv_names(plan: &Plan, out: &mut Vec<u8>) {
-    for (at, column) in plan.columns.iter().enumerate() {
+fn csv_names(shown: &[(&Column, Option<usize>)], out: &mut Vec<u8>) {
+    for (at, (column, _)) in shown.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }

@@ -2,12 +2,13 @@
 
 use crate::numeric;
 use crate::problem::{Problem, excerpt};
-use bytes::BytesMut;
-use millrace_model::definition::endpoint::{Param, ParamType};
-use serde_json::Map;
+use crate::routes::Sort;
+use crate::sent::{self, Sent};
+use crate::value::Value;
+use millrace_model::definition::endpoint::{Param, ParamType, Route};
+use serde_json::{Map, Value as Json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
-use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 /// How many rows a page has where a request does not say.
@@ -16,35 +17,12 @@ pub const DEFAULT_LIMIT: u32 = 100;
 pub const MAX_LIMIT: u32 = 1000;
 /// How many bytes a parameter's value may have.
 pub const LONGEST_VALUE: usize = 2000;
-/// How many values a list may have.
+/// How many values a list may have in a URL.
 pub const MOST_VALUES: usize = 100;
+/// How many values a list may have in a body.
+pub const MOST_VALUES_IN_BODY: usize = 10_000;
 /// How many bytes a cursor may have.
 pub const LONGEST_CURSOR: usize = 4000;
-
-/// A parameter's value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// None was sent, and there is no default.
-    Null,
-    /// A whole number.
-    Int(i64),
-    /// A finite number.
-    Double(f64),
-    /// True or false.
-    Bool(bool),
-    /// Text.
-    Text(String),
-    /// A day.
-    Date(jiff::civil::Date),
-    /// A moment.
-    Timestamp(jiff::Timestamp),
-    /// A UUID.
-    Uuid(Uuid),
-    /// A number with all its digits, as it was written.
-    Decimal(String),
-    /// Several values of one type.
-    List(Vec<Value>),
-}
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,20 +33,57 @@ pub struct Arguments {
     pub limit: u32,
     /// Where to go on.
     pub cursor: Option<String>,
+    /// In which order; none for the query's own.
+    pub sort: Option<Sort>,
+    /// Which columns; none for all of them.
+    pub fields: Option<Vec<String>>,
 }
 
-/// Reads what a request sent: `path` is what stood in the path's braces, `query` the text behind the question mark.
+/// What a route takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes<'a> {
+    /// Its parameters.
+    pub params: &'a [Param],
+    /// The columns by which a caller may sort.
+    pub sort: &'a [String],
+    /// The columns from which a caller may choose.
+    pub fields: &'a [String],
+}
+
+impl<'a> From<&'a Route> for Takes<'a> {
+    fn from(route: &'a Route) -> Self {
+        Self {
+            params: &route.params,
+            sort: &route.sort,
+            fields: &route.fields,
+        }
+    }
+}
+
+impl<'a> Takes<'a> {
+    /// What every route takes besides its own parameters, and what this one's caller may choose.
+    fn reserved(self) -> impl Iterator<Item = &'a str> {
+        let sort = (!self.sort.is_empty()).then_some("sort");
+        let fields = (!self.fields.is_empty()).then_some("fields");
+        ["limit", "cursor"].into_iter().chain(sort).chain(fields)
+    }
+}
+
+/// Reads what a request sent: `path` is what stood in the path's braces.
 pub fn read(
-    params: &[Param],
+    takes: Takes<'_>,
     path: &[(String, String)],
-    query: &str,
+    pairs: Vec<(String, Sent)>,
 ) -> Result<Arguments, Problem> {
-    let mut sent: BTreeMap<String, String> = path.iter().cloned().collect();
-    for (name, value) in pairs(query)? {
-        let known =
-            said(params).any(|param| param.name == name) || RESERVED.contains(&name.as_str());
+    let mut sent: BTreeMap<String, Sent> = path
+        .iter()
+        .map(|(name, text)| (name.clone(), Sent::Text(text.clone())))
+        .collect();
+    for (name, value) in pairs {
+        let known = said(takes.params).any(|param| param.name == name)
+            || takes.reserved().any(|reserved| reserved == name);
         if !known || path.iter().any(|(in_path, _)| *in_path == name) {
-            return Err(unknown(&name, params, path));
+            return Err(unknown(&name, takes, path));
         }
         if sent.insert(name.clone(), value).is_some() {
             return Err(Problem::parameter(
@@ -78,9 +93,9 @@ pub fn read(
         }
     }
     let mut values = BTreeMap::new();
-    for param in said(params) {
+    for param in said(takes.params) {
         let value = match sent.remove(&param.name) {
-            Some(text) => parse(param, &text)?,
+            Some(sent) => parse(param, &sent)?,
             None => default(param).map_err(|()| {
                 let detail = format!("`{}` is required: send {}", param.name, form(param.kind));
                 Problem::parameter(&param.name, detail)
@@ -88,21 +103,80 @@ pub fn read(
         };
         values.insert(param.name.clone(), value);
     }
-    // A route may have a parameter of its own called `limit`: then that is what it means.
-    let limit = sent
-        .remove("limit")
-        .map_or(Ok(DEFAULT_LIMIT), |text| limit(&text))?;
-    let cursor = sent.remove("cursor");
-    if let Some(cursor) = &cursor
-        && cursor.len() > LONGEST_CURSOR
+    let mut own = |name: &str, kind| match sent.remove(name) {
+        None => Ok(None),
+        Some(sent) => own_text(name, kind, &sent).map(Some),
+    };
+    let cursor = own("cursor", ParamType::String)?;
+    if cursor
+        .as_ref()
+        .is_some_and(|cursor| cursor.len() > LONGEST_CURSOR)
     {
         return Err(bad_cursor());
     }
     Ok(Arguments {
         values,
-        limit,
+        limit: own("limit", ParamType::Int)?.map_or(Ok(DEFAULT_LIMIT), |text| limit(&text))?,
         cursor,
+        sort: own("sort", ParamType::String)?
+            .map(|text| sort(&text, takes.sort))
+            .transpose()?,
+        fields: own("fields", ParamType::String)?
+            .map(|text| fields(&text, takes.fields))
+            .transpose()?,
     })
+}
+
+/// What every route takes, as a text.
+fn own_text(name: &str, kind: ParamType, sent: &Sent) -> Result<String, Problem> {
+    let text = match sent {
+        // A list of names is their text with commas between.
+        Sent::Json(Json::Array(names)) if name == "fields" => {
+            let names: Option<Vec<&str>> = names.iter().map(Json::as_str).collect();
+            names.map(|names| names.join(","))
+        }
+        Sent::Json(_) if name == "fields" => None,
+        other => other.text(kind).map(Cow::into_owned),
+    };
+    text.ok_or_else(|| Problem::parameter(name, format!("`{name}` is of another type")))
+}
+
+/// The order that a text asks for: a column, with a minus before it where the greatest comes first.
+fn sort(text: &str, allowed: &[String]) -> Result<Sort, Problem> {
+    let (column, descending) = match text.strip_prefix('-') {
+        Some(column) => (column, true),
+        None => (text, false),
+    };
+    if allowed.iter().any(|known| known == column) {
+        return Ok(Sort {
+            column: column.to_owned(),
+            descending,
+        });
+    }
+    let detail = format!(
+        "`sort` must be one of `{}`, with a minus before it for the greatest first, not `{}`",
+        allowed.join("`, `"),
+        excerpt(text)
+    );
+    Err(Problem::parameter("sort", detail))
+}
+
+/// The columns that a text asks for, each once.
+fn fields(text: &str, allowed: &[String]) -> Result<Vec<String>, Problem> {
+    let mut chosen: Vec<String> = Vec::new();
+    for name in text.split(',') {
+        let known = allowed.iter().any(|known| known == name);
+        if !known || chosen.iter().any(|chosen| chosen == name) {
+            let detail = format!(
+                "`fields` must be some of `{}` with commas between, each once, not `{}`",
+                allowed.join("`, `"),
+                excerpt(name)
+            );
+            return Err(Problem::parameter("fields", detail));
+        }
+        chosen.push(name.to_owned());
+    }
+    Ok(chosen)
 }
 
 /// The parameters that a request can say.
@@ -126,7 +200,7 @@ pub fn add_claims(
             }
             _ => return Err(refuse()),
         };
-        let value = parse(param, &text).map_err(|_| refuse())?;
+        let value = parse(param, &Sent::Text(text)).map_err(|_| refuse())?;
         arguments.values.insert(param.name.clone(), value);
     }
     Ok(())
@@ -137,8 +211,8 @@ pub fn default(param: &Param) -> Result<Value, ()> {
     match &param.default {
         _ if param.required => Err(()),
         None | Some(serde_json::Value::Null) => Ok(Value::Null),
-        Some(serde_json::Value::String(text)) => parse(param, text).map_err(|_| ()),
-        Some(other) => parse(param, &other.to_string()).map_err(|_| ()),
+        Some(serde_json::Value::String(text)) => parse_one(param, text).map_err(|_| ()),
+        Some(other) => parse_one(param, &other.to_string()).map_err(|_| ()),
     }
 }
 
@@ -149,12 +223,10 @@ pub fn bad_cursor() -> Problem {
     Problem::parameter("cursor", detail)
 }
 
-const RESERVED: [&str; 2] = ["limit", "cursor"];
-
-fn unknown(name: &str, params: &[Param], path: &[(String, String)]) -> Problem {
-    let names = said(params)
+fn unknown(name: &str, takes: Takes<'_>, path: &[(String, String)]) -> Problem {
+    let names = said(takes.params)
         .map(|param| param.name.as_str())
-        .chain(RESERVED);
+        .chain(takes.reserved());
     let names: Vec<&str> = names
         .filter(|known| path.iter().all(|(in_path, _)| in_path != known))
         .collect();
@@ -181,45 +253,6 @@ fn unknown(name: &str, params: &[Param], path: &[(String, String)]) -> Problem {
     )
 }
 
-/// The names and values behind the question mark. What is not UTF-8 once it is decoded is refused, not repaired.
-fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    let mut pairs = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let plus = |text: &str| text.replace('+', " ");
-        let undecodable = |name: &str| {
-            let name = excerpt(name);
-            Problem::parameter(&name, format!("`{name}` is not percent-encoded UTF-8"))
-        };
-        let name = decode(&plus(name)).ok_or_else(|| undecodable(name))?;
-        let value = decode(&plus(value)).ok_or_else(|| undecodable(&name))?;
-        pairs.push((name, value));
-    }
-    Ok(pairs)
-}
-
-/// Percent-decodes; none where that is not UTF-8, or a `%` is not followed by two hexadecimal digits.
-pub fn decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'%' {
-            let mut byte = [0];
-            hex::decode_to_slice(bytes.get(at + 1..at + 3)?, &mut byte).ok()?;
-            decoded.push(byte[0]);
-            at += 3;
-        } else {
-            decoded.push(bytes[at]);
-            at += 1;
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
 fn limit(text: &str) -> Result<u32, Problem> {
     text.parse()
         .ok()
@@ -233,7 +266,42 @@ fn limit(text: &str) -> Result<u32, Problem> {
         })
 }
 
-fn parse(param: &Param, text: &str) -> Result<Value, Problem> {
+fn parse(param: &Param, sent: &Sent) -> Result<Value, Problem> {
+    let name = &param.name;
+    let another_type = || {
+        let many = if param.list { "a list of " } else { "" };
+        let detail = format!("`{name}` must be {many}{}", form(param.kind));
+        Problem::parameter(name, detail)
+    };
+    let (parts, most): (Vec<Cow<'_, str>>, usize) = match sent {
+        Sent::Text(text) if param.list => {
+            (text.split(',').map(Cow::Borrowed).collect(), MOST_VALUES)
+        }
+        Sent::Json(Json::Array(values)) if param.list => {
+            let texts = values
+                .iter()
+                .map(|value| sent::json_text(value, param.kind));
+            let texts: Option<_> = texts.collect();
+            (texts.ok_or_else(another_type)?, MOST_VALUES_IN_BODY)
+        }
+        _ if param.list => return Err(another_type()),
+        one => return parse_one(param, &one.text(param.kind).ok_or_else(another_type)?),
+    };
+    if parts.is_empty() || parts.len() > most {
+        let detail = format!(
+            "`{name}` has {} values, and may have 1 to {most}",
+            parts.len()
+        );
+        return Err(Problem::parameter(name, detail));
+    }
+    let values: Result<_, _> = parts
+        .into_iter()
+        .map(|part| parse_one(param, &part))
+        .collect();
+    values.map(Value::List)
+}
+
+fn parse_one(param: &Param, text: &str) -> Result<Value, Problem> {
     let name = &param.name;
     if text.len() > LONGEST_VALUE {
         let detail = format!(
@@ -248,26 +316,6 @@ fn parse(param: &Param, text: &str) -> Result<Value, Problem> {
             format!("`{name}` holds a character of code 0, which no text may"),
         ));
     }
-    if !param.list {
-        return parse_one(param, text);
-    }
-    let parts: Vec<&str> = text.split(',').collect();
-    if parts.len() > MOST_VALUES {
-        let detail = format!(
-            "`{name}` has {} values, and may have {MOST_VALUES}",
-            parts.len()
-        );
-        return Err(Problem::parameter(name, detail));
-    }
-    let values: Result<_, _> = parts
-        .into_iter()
-        .map(|part| parse_one(param, part))
-        .collect();
-    values.map(Value::List)
-}
-
-fn parse_one(param: &Param, text: &str) -> Result<Value, Problem> {
-    let name = &param.name;
     let value = match param.kind {
         ParamType::Int => text.parse().ok().map(Value::Int),
         ParamType::Double => text
@@ -346,94 +394,22 @@ pub fn form(kind: ParamType) -> &'static str {
     }
 }
 
-/// What a parameter of the query is: its type, and whether it is a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound {
-    /// The type.
-    pub kind: ParamType,
-    /// Whether it is a list of values of that type.
-    pub list: bool,
-}
-
-impl From<ParamType> for Bound {
-    fn from(kind: ParamType) -> Self {
-        Self { kind, list: false }
-    }
-}
-
-/// The type by which a parameter is bound where PostgreSQL does not find one that fits better.
-pub fn declared(bound: Bound) -> Type {
-    let (one, many) = match bound.kind {
-        ParamType::Int => (Type::INT8, Type::INT8_ARRAY),
-        ParamType::Double => (Type::FLOAT8, Type::FLOAT8_ARRAY),
-        ParamType::Decimal => (Type::NUMERIC, Type::NUMERIC_ARRAY),
-        ParamType::Bool => (Type::BOOL, Type::BOOL_ARRAY),
-        ParamType::String => (Type::TEXT, Type::TEXT_ARRAY),
-        ParamType::Date => (Type::DATE, Type::DATE_ARRAY),
-        ParamType::Timestamp => (Type::TIMESTAMPTZ, Type::TIMESTAMPTZ_ARRAY),
-        ParamType::Uuid => (Type::UUID, Type::UUID_ARRAY),
-    };
-    if bound.list { many } else { one }
-}
-
-/// Whether every value of a kind can be bound as that type and mean the same. Binding by the column's own type is what
-/// lets PostgreSQL use the column's index.
-pub fn fits(bound: Bound, found: &Type) -> bool {
-    let found = match (bound.list, found.kind()) {
-        (true, Kind::Array(member)) => member,
-        (false, _) => found,
-        (true, _) => return false,
-    };
-    match bound.kind {
-        ParamType::Int => matches!(*found, Type::INT8 | Type::NUMERIC),
-        ParamType::Double => matches!(*found, Type::FLOAT8 | Type::NUMERIC),
-        ParamType::Decimal => *found == Type::NUMERIC,
-        ParamType::Bool => *found == Type::BOOL,
-        ParamType::String => matches!(*found, Type::TEXT | Type::VARCHAR | Type::BPCHAR),
-        ParamType::Date => *found == Type::DATE,
-        ParamType::Timestamp => *found == Type::TIMESTAMPTZ,
-        ParamType::Uuid => matches!(*found, Type::UUID | Type::TEXT | Type::VARCHAR),
-    }
-}
-
-impl ToSql for Value {
-    fn to_sql(
-        &self,
-        bound: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let decimal = |text: String, out: &mut BytesMut| {
-            let bytes = numeric::parse(&text).ok_or("the number has too many digits")?;
-            out.extend_from_slice(&bytes);
-            Ok::<_, Box<dyn Error + Sync + Send>>(IsNull::No)
-        };
-        match self {
-            Self::Null => Ok(IsNull::Yes),
-            Self::Int(number) if *bound == Type::NUMERIC => decimal(number.to_string(), out),
-            Self::Int(number) => number.to_sql(bound, out),
-            Self::Double(number) if *bound == Type::NUMERIC => decimal(format!("{number:?}"), out),
-            Self::Double(number) => number.to_sql(bound, out),
-            Self::Bool(value) => value.to_sql(bound, out),
-            Self::Text(text) => text.to_sql(bound, out),
-            Self::Date(date) => date.to_sql(bound, out),
-            Self::Timestamp(timestamp) => timestamp.to_sql(bound, out),
-            Self::Decimal(text) => decimal(text.clone(), out),
-            Self::List(values) => values.to_sql(bound, out),
-            Self::Uuid(uuid) if *bound == Type::UUID => uuid.to_sql(bound, out),
-            Self::Uuid(uuid) => uuid.hyphenated().to_string().to_sql(bound, out),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(
+        params: &[Param],
+        path: &[(String, String)],
+        query: &str,
+    ) -> Result<Arguments, Problem> {
+        let takes = Takes {
+            params,
+            sort: &["magnitude".to_owned()],
+            fields: &[],
+        };
+        super::read(takes, path, sent::of_query(query)?)
+    }
 
     fn param(name: &str, kind: ParamType) -> Param {
         Param {
@@ -606,12 +582,15 @@ mod tests {
             (
                 "xyz=1",
                 "xyz",
-                "it takes `min_magnitude`, `since`, `place`, `limit`, `cursor`",
+                "it takes `min_magnitude`, `since`, `place`, `limit`, `cursor`, `sort`",
             ),
             ("place=a&place=b", "place", "more than once"),
             ("limit=0", "limit", "from 1 to 1000"),
             ("limit=1001", "limit", "from 1 to 1000"),
             ("limit=ten", "limit", "from 1 to 1000"),
+            ("sort=place", "sort", "must be one of `magnitude`"),
+            ("sort=--magnitude", "sort", "must be one of `magnitude`"),
+            ("fields=id", "fields", "no parameter `fields`"),
             ("place=%00", "place", "code 0"),
             ("place=%ff", "place", "percent-encoded"),
             ("place=%4", "place", "percent-encoded"),

@@ -2,8 +2,8 @@
 //! is cut into pages. Made once for a definition, with what the store says about it.
 
 use crate::json::Encoder;
-use crate::params::{Bound, declared, fits};
 use crate::shape::{OrderKey, Shape};
+use crate::value::{Bound, declared, fits};
 use deadpool_postgres::Object;
 use std::fmt::Write as _;
 use tokio_postgres::types::{Kind, Type};
@@ -34,7 +34,7 @@ pub struct Column {
     pub kind: Type,
     /// How its values become JSON.
     pub encoder: Encoder,
-    /// What stands before a value: `{"name":`, or `,"name":`.
+    /// What stands before a value: `"name":`.
     pub prefix: Vec<u8>,
 }
 
@@ -99,8 +99,7 @@ impl Plan {
             .map(|(at, column)| {
                 let encoder = Encoder::of(column.type_());
                 values.push(at, encoder.map(|_| column.type_()));
-                let mut prefix = vec![if at == 0 { b'{' } else { b',' }];
-                prefix.extend_from_slice(serde_json::json!(column.name()).to_string().as_bytes());
+                let mut prefix = serde_json::json!(column.name()).to_string().into_bytes();
                 prefix.push(b':');
                 Column {
                     name: column.name().to_owned(),

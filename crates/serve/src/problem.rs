@@ -216,6 +216,26 @@ impl Problem {
         )
     }
 
+    /// 400: a body that is no JSON object.
+    pub fn no_object() -> Self {
+        Self::new(
+            "/problems/bad-body",
+            "Bad body",
+            StatusCode::BAD_REQUEST,
+            "the body must be a JSON object of parameter → value",
+        )
+    }
+
+    /// 415: a body of another kind.
+    pub fn media_type() -> Self {
+        Self::new(
+            "/problems/unsupported-media-type",
+            "Unsupported media type",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the parameters of a POST come as JSON: send `Content-Type: application/json`",
+        )
+    }
+
     /// 400: the body broke off, or took too long.
     pub fn body_unreadable() -> Self {
         Self::new(

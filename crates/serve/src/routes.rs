@@ -1,9 +1,9 @@
 //! The routes, as `definitions/endpoints/` has them now.
 
 use crate::dataset::Known;
-use crate::params;
-use crate::params::Bound;
 use crate::plan::Plan;
+use crate::sent;
+use crate::value::Bound;
 use jiff::civil::Date;
 use millrace_model::definition::Endpoint;
 use millrace_model::definition::endpoint::Route;
@@ -41,7 +41,9 @@ pub struct Served {
     /// Its definition.
     pub route: Route,
     /// The query with `$1`, `$2`, ….
-    pub sql: String,
+    sql: String,
+    /// The same in the orders that a caller may choose.
+    sorted: BTreeMap<Sort, String>,
     /// The names of `$1`, `$2`, ….
     pub bound: Vec<String>,
     /// The tables that it reads, schema and name.
@@ -53,7 +55,19 @@ pub struct Served {
     /// A digest of the definition.
     pub digest: [u8; 32],
     segments: Vec<Segment>,
-    plan: Mutex<Option<(Instant, Arc<Plan>)>>,
+    plans: Mutex<Plans>,
+}
+
+/// How a query is run, by its order, and since when that is known.
+type Plans = BTreeMap<Option<Sort>, (Instant, Arc<Plan>)>;
+
+/// An order that a caller chose.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sort {
+    /// The column of the answer.
+    pub column: String,
+    /// Whether the greatest comes first.
+    pub descending: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +100,18 @@ impl Served {
         {
             return Err(format!("the query names `:{name}`, which is no parameter"));
         }
+        let mut sorted = BTreeMap::new();
+        for column in &route.sort {
+            for descending in [false, true] {
+                let query = query.sorted_by(column, descending);
+                let sort = Sort {
+                    column: column.clone(),
+                    descending,
+                };
+                let sql = query.map_err(|error| error.to_string())?.sql().to_owned();
+                sorted.insert(sort, sql);
+            }
+        }
         Ok(Self {
             endpoint: endpoint.name.clone(),
             description: endpoint.description.clone(),
@@ -93,6 +119,7 @@ impl Served {
             deprecated: endpoint.deprecated,
             sunset: endpoint.sunset,
             sql: query.sql().to_owned(),
+            sorted,
             bound,
             relations: query.relations().to_vec(),
             steady: query.is_steady(),
@@ -100,7 +127,7 @@ impl Served {
             digest: Sha256::digest(serde_json::to_vec(&route).unwrap_or_default()).into(),
             route,
             segments,
-            plan: Mutex::default(),
+            plans: Mutex::default(),
         })
     }
 
@@ -119,18 +146,36 @@ impl Served {
         self.bound.iter().filter_map(kind).collect()
     }
 
-    /// How its query is run, where that is known already. It is learnt again like the definitions: a table that was
-    /// published with another column has it in `SELECT *`.
-    pub fn plan(&self) -> Option<Arc<Plan>> {
-        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = plan.as_ref().filter(|(made, _)| made.elapsed() < FRESH);
+    /// The query in an order that a caller chose, or in its own.
+    pub fn sql(&self, sort: Option<&Sort>) -> &str {
+        sort.and_then(|sort| self.sorted.get(sort))
+            .unwrap_or(&self.sql)
+    }
+
+    /// The orders that a caller may choose, behind the query's own.
+    pub fn sorts(&self) -> impl Iterator<Item = Option<&Sort>> {
+        std::iter::once(None).chain(self.sorted.keys().map(Some))
+    }
+
+    /// How its query is run in that order, where that is known already. It is learnt again like the definitions: a table
+    /// that was published with another column has it in `SELECT *`.
+    pub fn plan(&self, sort: Option<&Sort>) -> Option<Arc<Plan>> {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = plans.get(&sort.cloned());
+        let fresh = plan.filter(|(made, _)| made.elapsed() < FRESH);
         fresh.map(|(_, plan)| plan.clone())
     }
 
-    /// Remembers how its query is run, or forgets it.
-    pub fn set_plan(&self, plan: Option<Arc<Plan>>) {
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) =
-            plan.map(|plan| (Instant::now(), plan));
+    /// Remembers how its query is run in that order.
+    pub fn set_plan(&self, sort: Option<&Sort>, plan: Arc<Plan>) {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.insert(sort.cloned(), (Instant::now(), plan));
+    }
+
+    /// Forgets how its query is run.
+    pub fn forget_plans(&self) {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.clear();
     }
 
     /// What stands in the path's braces; none where the path is another one.
@@ -195,7 +240,7 @@ impl Table {
     /// The route of a path, and what stands in its braces.
     pub fn find(&self, path: &str) -> Option<(Arc<Served>, InPath)> {
         let path = path.strip_prefix('/')?;
-        let path: Vec<String> = path.split('/').map(params::decode).collect::<Option<_>>()?;
+        let path: Vec<String> = path.split('/').map(sent::decode).collect::<Option<_>>()?;
         self.routes
             .iter()
             .find_map(|route| route.matches(&path).map(|params| (route.clone(), params)))

@@ -4,7 +4,7 @@
 //! `/healthz` says that the process answers; `/readyz` that it can answer with data: the definitions are read, the store
 //! takes a connection, and nobody has told the server to stop.
 
-use crate::{Serve, answer, problem::Problem};
+use crate::{Serve, answer, compress, problem::Problem};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -210,7 +210,10 @@ async fn respond(serve: &Serve, phase: Phase, request: Request<Incoming>) -> Res
             Err(problem) => answer::problem(&problem),
         },
         _ => match collect(request).await {
-            Ok(request) => serve.handle(request).await,
+            Ok(request) => {
+                let packs = compress::accepts_gzip(request.headers());
+                compress::pack(serve.handle(request).await, packs)
+            }
             Err(problem) => answer::problem(&problem),
         },
     };

@@ -285,3 +285,123 @@ async fn a_caller_who_leaves_ends_the_query() {
     }
     panic!("the query goes on");
 }
+
+#[tokio::test]
+async fn callers_choose_order_and_columns_from_what_the_route_allows() {
+    let place = published().await;
+    let more = "    sort: [name, tenant]\n    fields: [id, name]\n    params: [{ name: most, type: int, default: 9 }]\n";
+    let query = "SELECT id, name, tenant FROM s.people WHERE id <= :most ORDER BY id";
+    place.route("people", "/people", query, more).await;
+    let ids = |rows: &[Value]| -> Vec<i64> {
+        rows.iter().map(|row| row["id"].as_i64().unwrap()).collect()
+    };
+    let all = |uri: &'static str| place.pages(uri, 2);
+
+    assert_eq!(ids(&all("/people").await), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(ids(&all("/people?sort=-name").await), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(
+        ids(&all("/people?sort=tenant&most=5").await),
+        [2, 4, 1, 3, 5]
+    );
+    let chosen = all("/people?fields=name,id&sort=-tenant").await;
+    assert_eq!(chosen[0], json!({ "name": "name 5", "id": 5 }));
+    assert_eq!(chosen.len(), 6);
+    let csv = get(
+        &place,
+        "/people?fields=name&limit=1",
+        &[("accept", "text/csv")],
+    )
+    .await;
+    assert_eq!(csv.body(), "name\r\nname 1\r\n");
+    for (refused, name) in [
+        ("sort=email", "sort"),
+        ("sort=", "sort"),
+        ("sort=name;drop", "sort"),
+        ("fields=tenant", "fields"),
+        ("fields=id,id", "fields"),
+        ("fields=", "fields"),
+    ] {
+        let (status, body) = place.get(&format!("/people?{refused}")).await;
+        assert_eq!(
+            (status, &body["error"][0]["parameter"]),
+            (400, &json!(name)),
+            "{refused}"
+        );
+    }
+    // A cursor goes on in its own order alone.
+    let (_, page) = place.get("/people?sort=name&limit=2").await;
+    let cursor = page["page"]["next"].as_str().unwrap();
+    assert_eq!(
+        place
+            .get(&format!("/people?sort=-name&cursor={cursor}"))
+            .await
+            .0,
+        400
+    );
+    let (_, api) = place.get("/openapi.json").await;
+    let parameters = api["paths"]["/people"]["get"]["parameters"]
+        .as_array()
+        .unwrap();
+    let sort = parameters
+        .iter()
+        .find(|parameter| parameter["name"] == "sort")
+        .unwrap();
+    assert_eq!(
+        sort["schema"]["enum"],
+        json!(["name", "-name", "tenant", "-tenant"])
+    );
+}
+
+#[tokio::test]
+async fn a_long_list_comes_in_a_body() {
+    let place = published().await;
+    let more = "    methods: [POST]\n    params: [{ name: ids, type: int, list: true, required: true }, { name: tenant, type: string }]\n    \
+                caching: { enabled: true, ttl: 30s }\n";
+    let query = "SELECT id FROM s.people WHERE id = ANY(:ids) AND (:tenant IS NULL OR tenant = :tenant) ORDER BY id";
+    place.route("some", "/some", query, more).await;
+    let post = async |uri: &str, kind: &str, body: Value| {
+        let request = Request::post(uri)
+            .header("content-type", kind)
+            .body(Bytes::from(body.to_string()));
+        place.send(request.unwrap()).await
+    };
+    let kind = "application/json; charset=utf-8";
+    let many: Vec<i64> = (2..5_000).collect();
+    let answer = post(
+        "/some",
+        kind,
+        json!({ "ids": many, "tenant": "even", "limit": 2 }),
+    )
+    .await;
+    assert_eq!(rows(&answer), [json!({ "id": 2 }), json!({ "id": 4 })]);
+    assert_eq!(
+        (header(&answer, "etag"), header(&answer, "cache-control")),
+        ("", "no-store")
+    );
+    let body: Value = serde_json::from_slice(answer.body()).unwrap();
+    let next = json!({ "ids": many, "tenant": "even", "limit": 2, "cursor": body["page"]["next"] });
+    assert_eq!(rows(&post("/some", kind, next).await), [json!({ "id": 6 })]);
+    for (uri, kind, body, status) in [
+        ("/some", "text/plain", json!({ "ids": [1] }), 415),
+        ("/some?tenant=odd", kind, json!({ "ids": [1] }), 400),
+        ("/some", kind, json!([1]), 400),
+        ("/some", kind, json!({}), 400),
+        ("/some", kind, json!({ "ids": [1, "x"] }), 400),
+        ("/some", kind, json!({ "ids": [1], "tenant": ["odd"] }), 400),
+        ("/some", kind, json!({ "ids": [1], "other": 1 }), 400),
+        (
+            "/some",
+            kind,
+            json!({ "ids": (0..10_001).collect::<Vec<_>>() }),
+            400,
+        ),
+    ] {
+        let refused = post(uri, kind, body).await;
+        assert_eq!(refused.status(), status, "{uri}: {:?}", refused.body());
+    }
+    let asked = get(&place, "/some?ids=1", &[]).await;
+    assert_eq!(
+        (asked.status().as_u16(), header(&asked, "allow")),
+        (405, "POST, OPTIONS")
+    );
+}

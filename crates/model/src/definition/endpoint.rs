@@ -35,10 +35,16 @@ pub struct Route {
     pub datasource: String,
     /// One `SELECT`, with `:name` where a parameter is bound.
     pub query: String,
-    /// The methods; for now `GET` alone.
+    /// The methods: `GET`, and `POST` where parameters may come as a JSON body.
     pub methods: Vec<String>,
     /// The parameters, each bound by its type.
     pub params: Vec<Param>,
+    /// The columns of the answer by which a caller may sort it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sort: Vec<String>,
+    /// The columns of the answer from which a caller may choose; empty where it gets them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     /// How callers say who they are; none where anybody may ask.
     pub auth: Option<Auth>,
     /// The scopes that a caller must have, all of them.

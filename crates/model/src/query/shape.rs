@@ -2,7 +2,10 @@
 
 use super::QueryError;
 use super::walk::{folded, parts};
-use sqlparser::ast::{Expr, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Value};
+use sqlparser::ast::{
+    Distinct, Expr, Ident, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select,
+    SelectItem, SetExpr, Value,
+};
 use std::collections::BTreeSet;
 
 /// The names of the output columns; none where there is a `*`.
@@ -35,6 +38,29 @@ pub(super) fn output_columns(query: &Query) -> Result<Option<Vec<String>>, Query
         names.push(name);
     }
     Ok(told.then_some(names))
+}
+
+/// Sorts the query by an output column, and by nothing else. Not where its rows are chosen by their order.
+pub(super) fn sort_by(query: &mut Query, column: &str, descending: bool) -> bool {
+    let chooses = query.limit_clause.is_some()
+        || query.fetch.is_some()
+        || matches!(&*query.body, SetExpr::Select(select) if matches!(select.distinct, Some(Distinct::On(_))));
+    if chooses {
+        return false;
+    }
+    let sort = OrderByExpr {
+        expr: Expr::Identifier(Ident::with_quote('"', column)),
+        options: OrderByOptions {
+            asc: Some(!descending),
+            nulls_first: None,
+        },
+        with_fill: None,
+    };
+    query.order_by = Some(OrderBy {
+        kind: OrderByKind::Expressions(vec![sort]),
+        interpolate: None,
+    });
+    true
 }
 
 /// The output columns that the query sorts by, and whether each descends.

@@ -4,6 +4,7 @@
 
 mod definitions;
 mod docs;
+mod documented;
 mod properties;
 mod queries;
 mod sets;

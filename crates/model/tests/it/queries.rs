@@ -264,3 +264,32 @@ fn a_query_that_is_too_large_or_too_deep_is_refused() {
         .is_err()
     );
 }
+
+#[test]
+fn a_query_is_sorted_otherwise_and_needs_other_indexes_then() {
+    let text = "SELECT id, place AS town FROM s.q WHERE kind = :kind ORDER BY id";
+    let query = Query::parse(text).unwrap();
+    let sorted = query.sorted_by("town", true).unwrap();
+    assert_eq!(
+        sorted.sql(),
+        "SELECT id, place AS town FROM s.q WHERE kind = $1 ORDER BY \"town\" DESC"
+    );
+    assert_eq!(sorted.parameters(), ["kind"]);
+    let columns = [("kind".to_owned(), false), ("place".to_owned(), true)];
+    assert_eq!(sorted.indexes()[0].columns, columns);
+    assert!(
+        query.sorted_by("place", false).is_err(),
+        "no column of the answer"
+    );
+    for chooses in [
+        "SELECT id FROM s.q ORDER BY id LIMIT 5",
+        "SELECT DISTINCT ON (id) id FROM s.q ORDER BY id",
+    ] {
+        assert!(
+            Query::parse(chooses)
+                .unwrap()
+                .sorted_by("id", false)
+                .is_err()
+        );
+    }
+}

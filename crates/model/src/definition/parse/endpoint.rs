@@ -77,8 +77,12 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
         format!("the only store that answers is `{STORE}`")
     });
     let methods = form.methods.unwrap_or_else(|| vec!["GET".to_owned()]);
-    review.require(methods == ["GET"], &at.field("methods"), || {
-        "an endpoint answers `GET`: write `methods: [GET]`".to_owned()
+    let mut known = BTreeSet::new();
+    let sound = methods
+        .iter()
+        .all(|method| matches!(method.as_str(), "GET" | "POST") && known.insert(method));
+    review.require(sound && !methods.is_empty(), &at.field("methods"), || {
+        "an endpoint answers `GET`, `POST` or both: write `methods: [GET]`".to_owned()
     });
     let params = params(
         form.params,
@@ -89,6 +93,7 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
     let sql = query::of_route(form.query, form.table, form.key, form.columns, at, review);
     if let Some((sql, at_field)) = &sql {
         query::check(sql, &params, &at.field(at_field), at, review);
+        query::check_choices(sql, &form.sort, &form.fields, &params, at, review);
     }
     let auth = access::auth(form.auth, &at.field("auth"), review);
     access::check_names(&form.scopes, &form.mask, at, review);
@@ -121,6 +126,8 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
         query: sql?.0,
         methods,
         params,
+        sort: form.sort,
+        fields: form.fields,
         auth: auth?,
         scopes: form.scopes,
         mask: form.mask,

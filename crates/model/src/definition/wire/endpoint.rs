@@ -57,12 +57,18 @@ pub(crate) struct RouteForm {
     pub(crate) key: Option<Vec<String>>,
     /// With `table`: the columns of the answer.
     pub(crate) columns: Option<Vec<String>>,
-    /// The methods; `[GET]` unless said otherwise.
-    #[schemars(extend("items" = { "enum": ["GET"] }))]
+    /// The methods; `[GET]` unless said otherwise. With `POST`, the parameters come as a JSON object in the body.
+    #[schemars(extend("items" = { "enum": ["GET", "POST"] }))]
     pub(crate) methods: Option<Vec<String>>,
     /// The parameters. Those in braces in the path are required; the others stand in the query string.
     #[serde(default)]
     pub(crate) params: Vec<ParamForm>,
+    /// The columns of the answer by which a caller may sort it: `sort=magnitude`, `sort=-magnitude`.
+    #[serde(default)]
+    pub(crate) sort: Vec<String>,
+    /// The columns of the answer from which a caller may choose: `fields=id,magnitude`. Without, it gets them all.
+    #[serde(default)]
+    pub(crate) fields: Vec<String>,
     /// Who may ask: `none` (or absent) for anybody, the secret that holds the consumers' keys, or whose tokens are taken.
     pub(crate) auth: Option<ConsumersForm>,
     /// The scopes that a caller must have, all of them.

@@ -120,3 +120,36 @@ pub(super) fn check(
         );
     }
 }
+
+/// What a caller may choose: by which columns to sort, and which to get.
+pub(super) fn check_choices(
+    sql: &str,
+    sort: &[String],
+    fields: &[String],
+    params: &[Param],
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) {
+    let Ok(query) = Query::parse(sql) else { return };
+    for (index, column) in sort.iter().enumerate() {
+        let sorted = query.sorted_by(column, false).map(drop);
+        review.accept(
+            &at.field("sort").index(index),
+            sorted.map_err(|error| error.to_string()),
+        );
+    }
+    for (index, column) in fields.iter().enumerate() {
+        let known = query
+            .output_columns()
+            .is_none_or(|known| known.contains(column));
+        review.require(known, &at.field("fields").index(index), || {
+            format!("the query answers with no column `{column}`")
+        });
+    }
+    for (name, given) in [("sort", !sort.is_empty()), ("fields", !fields.is_empty())] {
+        let taken = given && params.iter().any(|param| param.name == name);
+        review.require(!taken, &at.field(name), || {
+            format!("the route has a parameter `{name}` of its own; give that another name")
+        });
+    }
+}
