@@ -82,6 +82,7 @@ async fn write(lake: &Lake, base: i64, version: i64) {
         schema,
         sequence: version as u64,
         brought: None,
+        note: None,
     };
     match table {
         Some(table) => table.commit(commit).await.map(drop),

@@ -9,6 +9,7 @@ mod inspect;
 mod new;
 mod openapi;
 mod postgres;
+mod replay;
 mod run;
 mod scratch;
 mod serve;
@@ -66,6 +67,8 @@ enum Command {
     Run(run::Run),
     /// Shows a table: its columns, rows and files, its last versions, and what they changed.
     Table(inspect::Table),
+    /// Takes what was kept out of a table once more.
+    Replay(replay::Replay),
     /// Erases what the lake keeps of one key.
     Forget(forget::Forget),
     /// Serves the endpoints over HTTP, from what the pipelines have made on this machine.
@@ -107,6 +110,7 @@ fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<Exi
         Command::Record(record) => runtime.block_on(record.record(workspace)),
         Command::Run(run) => runtime.block_on(run.run(workspace)),
         Command::Table(table) => runtime.block_on(table.show(workspace)),
+        Command::Replay(replay) => runtime.block_on(replay.replay(workspace)),
         Command::Forget(forget) => runtime.block_on(forget.forget(workspace)),
         Command::Serve(serve) => runtime.block_on(serve.serve(workspace)),
         Command::Demo(demo) => runtime.block_on(demo.show(workspace)),

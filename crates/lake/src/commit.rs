@@ -41,6 +41,8 @@ pub struct Commit {
     pub sequence: u64,
     /// How many rows each run brought that it takes, for later ones to be compared with; none where it takes none.
     pub brought: Option<u64>,
+    /// What else is done by it that must not be done twice; [`Table::has_noted`] tells of it from then on.
+    pub note: Option<String>,
 }
 
 /// The kinds of writes.
@@ -54,6 +56,8 @@ pub enum WriteKind {
     Upsert,
     /// The rows of a child table take the place of those whose parents were replaced; some may have no successor.
     Follow,
+    /// The same rows lie in other files.
+    Compact,
 }
 
 impl WriteKind {
@@ -63,23 +67,34 @@ impl WriteKind {
             Self::Replace => "replace",
             Self::Upsert => "upsert",
             Self::Follow => "follow",
+            Self::Compact => "compact",
         }
     }
 
     /// What a commit says of itself.
     pub(crate) fn of_commit_info(info: &Value) -> Option<Self> {
         let said = info.get(KIND)?.as_str()?;
-        [Self::Append, Self::Replace, Self::Upsert, Self::Follow]
-            .into_iter()
-            .find(|kind| kind.as_str() == said)
+        let all = [
+            Self::Append,
+            Self::Replace,
+            Self::Upsert,
+            Self::Follow,
+            Self::Compact,
+        ];
+        all.into_iter().find(|kind| kind.as_str() == said)
     }
 
     fn save_mode(self) -> SaveMode {
         match self {
             Self::Replace => SaveMode::Overwrite,
-            Self::Append | Self::Upsert | Self::Follow => SaveMode::Append,
+            Self::Append | Self::Upsert | Self::Follow | Self::Compact => SaveMode::Append,
         }
     }
+}
+
+/// The application id under which a note is kept.
+pub(crate) fn note_application(note: &str) -> String {
+    format!("{APPLICATION}/{note}")
 }
 
 /// Makes a table by its first commit.
@@ -128,24 +143,32 @@ async fn send(
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64);
-    actions.extend(commit.removed.iter().map(|file| remove(file, now)));
-    actions.extend(commit.added.iter().map(|file| add(file, now)));
+    let changes = commit.kind != WriteKind::Compact;
+    actions.extend(commit.removed.iter().map(|file| remove(file, now, changes)));
+    actions.extend(commit.added.iter().map(|file| add(file, now, changes)));
     let operation = DeltaOperation::Write {
         mode: commit.kind.save_mode(),
         partition_by: None,
         predicate: None,
     };
+    let mut transactions = vec![Transaction::new_with_last_update(
+        APPLICATION,
+        commit.sequence.cast_signed(),
+        Some(now),
+    )];
+    transactions.extend(
+        commit
+            .note
+            .as_deref()
+            .map(|note| Transaction::new_with_last_update(note_application(note), 1, Some(now))),
+    );
     let mut metadata = vec![(KIND.to_owned(), json!(commit.kind.as_str()))];
     metadata.extend(commit.brought.map(|rows| (BROUGHT.to_owned(), json!(rows))));
     // No retries: deltalake would resolve conflicts by files, and what is committed here rests on the sequence number and
     // on the keys that were read.
     let properties = CommitProperties::default()
         .with_max_retries(0)
-        .with_application_transaction(Transaction::new_with_last_update(
-            APPLICATION,
-            commit.sequence.cast_signed(),
-            Some(now),
-        ))
+        .with_application_transactions(transactions)
         .with_metadata(metadata);
     let finished = CommitBuilder::from(properties)
         .with_actions(actions)
@@ -172,21 +195,21 @@ fn with_schema(metadata: &Metadata, schema: &SchemaRef) -> DeltaResult<Metadata>
         .map_err(Into::into)
 }
 
-fn add(file: &DataFile, now: i64) -> Action {
+fn add(file: &DataFile, now: i64, changes: bool) -> Action {
     Action::Add(Add {
         path: file.path.clone(),
         size: file.size.cast_signed(),
         modification_time: now,
-        data_change: true,
+        data_change: changes,
         stats: file.stats.clone(),
         ..Add::default()
     })
 }
 
-fn remove(file: &DataFile, now: i64) -> Action {
+fn remove(file: &DataFile, now: i64, changes: bool) -> Action {
     Action::Remove(Remove {
         path: file.path.clone(),
-        data_change: true,
+        data_change: changes,
         deletion_timestamp: Some(now),
         extended_file_metadata: Some(true),
         partition_values: Some(HashMap::new()),

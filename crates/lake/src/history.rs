@@ -1,9 +1,8 @@
 //! What the log tells of a table's versions.
 
 use crate::commit::{BROUGHT, WriteKind};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::table::Table;
-use deltalake_core::logstore::LogStore as _;
 use serde_json::Value;
 
 /// What one commit did.
@@ -34,18 +33,9 @@ impl Table {
         let mut rows = std::collections::HashMap::new();
         let first = (self.version() + 1).saturating_sub(most as u64);
         for version in first..=self.version() {
-            let log = self.delta().log_store();
-            let commit = log
-                .read_commit_entry(version)
-                .await
-                .map_err(|error| Error::of(self.key(), error))?;
-            let Some(commit) = commit else { continue };
-            let actions = commit
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.trim_ascii().is_empty())
-                .map(serde_json::from_slice::<Value>)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| Error::because(ErrorKind::Malformed, self.key(), error))?;
+            let Some(actions) = self.actions(version).await? else {
+                continue;
+            };
             entries.push(entry(version, &actions, &mut rows));
         }
         entries.reverse();

@@ -16,6 +16,7 @@ mod purge;
 mod scan;
 mod stats;
 mod table;
+mod upkeep;
 mod writer;
 
 pub use commit::{Commit, WriteKind};

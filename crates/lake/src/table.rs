@@ -1,5 +1,5 @@
 use crate::Commit;
-use crate::commit::{APPLICATION, WriteKind, commit};
+use crate::commit::{APPLICATION, WriteKind, commit, note_application};
 use crate::error::{Error, ErrorKind};
 use crate::scan::Scan;
 use arrow::array::RecordBatch;
@@ -8,6 +8,7 @@ use deltalake_core::DeltaTable;
 use deltalake_core::table::state::DeltaTableState;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
+use object_store::path::Path;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -74,6 +75,15 @@ impl Table {
             .map_err(|error| Error::of(&self.key, error))
     }
 
+    /// Whether a commit has made that note.
+    pub async fn has_noted(&self, note: &str) -> Result<bool, Error> {
+        self.state
+            .transaction_version(&self.delta.log_store(), note_application(note))
+            .await
+            .map(|version| version.is_some())
+            .map_err(|error| Error::of(&self.key, error))
+    }
+
     /// Its files, each with its statistics.
     pub fn files(&self) -> Vec<DataFile> {
         self.state
@@ -121,22 +131,16 @@ impl Table {
         if version > self.version() {
             return Ok(None);
         }
-        let log = self.delta.log_store();
-        let mut added = HashSet::new();
+        let mut added: HashSet<String> = HashSet::new();
         for version in version + 1..=self.version() {
-            let entry = log
-                .read_commit_entry(version)
-                .await
-                .map_err(|error| Error::of(&self.key, error))?;
-            let Some(entry) = entry else {
+            let Some(actions) = self.actions(version).await? else {
                 return Ok(None);
             };
-            let actions = entry
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.trim_ascii().is_empty())
-                .map(serde_json::from_slice::<Value>)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| Error::because(ErrorKind::Malformed, &self.key, error))?;
+            // Rows that were added since lie beside older ones now.
+            let mut moved = paths(&actions, "remove", false);
+            if moved.any(|path| added.contains(path)) {
+                return Ok(None);
+            }
             match added_by(&actions) {
                 Some(paths) => added.extend(paths),
                 None => return Ok(None),
@@ -145,6 +149,44 @@ impl Table {
         let mut files = self.files();
         files.retain(|file| added.contains(&file.path));
         Ok(Some(files))
+    }
+
+    /// The files that the last commit added.
+    pub(crate) async fn added_last(&self) -> Result<HashSet<String>, Error> {
+        let actions = self.actions(self.version()).await?.unwrap_or_default();
+        Ok(paths(&actions, "add", true).map(str::to_owned).collect())
+    }
+
+    /// The files that were taken away since then, in milliseconds since 1970.
+    pub(crate) async fn removed_since(&self, since: i64) -> Result<Vec<Path>, Error> {
+        let log = self.delta.log_store();
+        self.state
+            .all_tombstones(&log)
+            .try_filter(|removed| {
+                let at = removed.deletion_timestamp().unwrap_or(i64::MAX);
+                futures::future::ready(at >= since)
+            })
+            .map_ok(|removed| Path::from(removed.path().as_ref()))
+            .try_collect()
+            .await
+            .map_err(|error| Error::of(&self.key, error))
+    }
+
+    /// What a version's commit says; none where the log of that time is gone.
+    pub(crate) async fn actions(&self, version: u64) -> Result<Option<Vec<Value>>, Error> {
+        let log = self.delta.log_store();
+        let entry = log
+            .read_commit_entry(version)
+            .await
+            .map_err(|error| Error::of(&self.key, error))?;
+        let Some(entry) = entry else { return Ok(None) };
+        entry
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty())
+            .map(serde_json::from_slice::<Value>)
+            .collect::<Result<Vec<_>, _>>()
+            .map(Some)
+            .map_err(|error| Error::because(ErrorKind::Malformed, &self.key, error))
     }
 
     /// Commits upon this version. `Conflict` where the table has got another one in the meantime.
@@ -171,32 +213,36 @@ impl std::fmt::Debug for Table {
     }
 }
 
+/// The files that a commit's actions of that name are about, which change data or do not.
+fn paths<'a>(
+    actions: &'a [Value],
+    name: &'a str,
+    changes_data: bool,
+) -> impl Iterator<Item = &'a str> {
+    actions
+        .iter()
+        .filter_map(move |action| action.get(name))
+        .filter(move |file| (file["dataChange"] != Value::Bool(false)) == changes_data)
+        .filter_map(|file| file["path"].as_str())
+}
+
 /// The files that a commit added; none where a reader cannot follow it by merging them.
 fn added_by(actions: &[Value]) -> Option<Vec<String>> {
-    let changes_data = |action: &&Value| action["dataChange"] != Value::Bool(false);
     let kind = actions
         .iter()
         .find_map(|action| WriteKind::of_commit_info(action.get("commitInfo")?));
-    let removes = actions
-        .iter()
-        .filter_map(|action| action.get("remove"))
-        .any(|remove| changes_data(&remove));
+    let removes = paths(actions, "remove", true).next().is_some();
     let metadata = actions
         .iter()
         .any(|action| action.get("metaData").is_some());
     let followed = match kind {
         Some(WriteKind::Upsert) => true,
         // What others write, and what appends, is followed as long as it takes nothing away.
-        Some(WriteKind::Append) | None => !removes,
+        Some(WriteKind::Append | WriteKind::Compact) | None => !removes,
         Some(WriteKind::Replace | WriteKind::Follow) => false,
     };
     if metadata || !followed {
         return None;
     }
-    let added = actions
-        .iter()
-        .filter_map(|action| action.get("add"))
-        .filter(changes_data)
-        .filter_map(|add| add["path"].as_str().map(str::to_owned));
-    Some(added.collect())
+    Some(paths(actions, "add", true).map(str::to_owned).collect())
 }

@@ -62,6 +62,7 @@ async fn change(lake: &Lake, kind: WriteKind, batch: &RecordBatch, sequence: u64
         schema: batch.schema(),
         sequence,
         brought: None,
+        note: None,
     }
 }
 
@@ -211,6 +212,7 @@ async fn rows_with_a_key_are_taken_out_of_the_files_that_hold_it() {
         schema: table.schema(),
         sequence: 3,
         brought: None,
+        note: None,
     };
     let table = table.commit(commit).await.expect("committed");
     let names: Vec<String> = content(&table)

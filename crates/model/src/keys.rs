@@ -62,6 +62,17 @@ pub fn quarantine(pipeline: &str, table: &str, run: &RunId, part: u64) -> String
     format!("quarantine/{pipeline}/{table}/{run}/{part:012}.jsonl")
 }
 
+/// Which part of a quarantine an object is; none where the key is no such object's.
+pub fn quarantined_part(key: &str) -> Option<u64> {
+    let name = key.rsplit('/').next()?;
+    name.split(['-', '.']).next()?.parse().ok()
+}
+
+/// Where what still has to stay in quarantine lies, once the object under that key was taken out of it.
+pub fn quarantine_again(key: &str) -> String {
+    format!("{}-again.jsonl", key.trim_end_matches(".jsonl"))
+}
+
 /// A request that failed for good.
 pub fn dead(pipeline: &str, resource: &str, run: &RunId, request: &str) -> String {
     format!("dead/{pipeline}/{resource}/{run}/{request}.json")

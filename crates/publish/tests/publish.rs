@@ -134,6 +134,7 @@ impl Place {
             schema: batch.schema(),
             sequence: self.sequence,
             brought: None,
+            note: None,
         };
         match table {
             Some(table) => table.commit(commit).await.map(drop).unwrap(),
@@ -277,6 +278,7 @@ async fn an_upserted_table_is_merged() {
         schema: schema.clone(),
         sequence: 2,
         brought: None,
+        note: None,
     };
     place
         .lake

@@ -18,7 +18,7 @@ pub struct Rules {
 }
 
 /// A body as JSON text, and where in it the records lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
     /// The text.
     pub text: String,

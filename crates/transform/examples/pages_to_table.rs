@@ -171,6 +171,7 @@ fn pinned(write: WriteMode) -> Pinned {
         contract: Contract::default(),
         columns: IndexMap::new(),
         expect: Vec::new(),
+        keep_versions: std::time::Duration::from_hours(7 * 24),
     };
     let pipeline = Pipeline {
         name: PIPELINE.to_owned(),

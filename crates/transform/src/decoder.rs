@@ -16,6 +16,7 @@ use millrace_lake::KeySet;
 use millrace_model::definition::pipeline::{Table, WriteMode};
 use millrace_model::step::{Counts, Finding};
 use millrace_model::{Failure, FailureName};
+use millrace_records::Malformed;
 use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use std::sync::Arc;
 const BATCH_ROWS: usize = 16_384;
 /// How many bytes of records a batch has before it is closed.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// How large a record may be: what one needs in memory, several times over, while its row is made.
+const RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 /// Turns bodies into rows, one after another, in memory that depends on the batch, and on the keys where they matter.
 #[derive(Debug)]
@@ -207,6 +211,9 @@ impl Decoder {
             if other_run {
                 ready.extend(self.flush()?);
             }
+            if let Some(fault) = &page.fault {
+                ready.push(self.unreadable(&page, fault)?);
+            }
             let count = page.spans.len();
             let mut done = 0;
             while done < count {
@@ -280,7 +287,7 @@ impl Decoder {
             for step in 0..count {
                 let number = part.at(step, backwards);
                 let span = part.page.spans[number].clone();
-                let Err(refusal) = self.shape.decode(&part.page.body[span.clone()]) else {
+                let Err(refusal) = self.decode_record(&part.page.body[span.clone()]) else {
                     continue;
                 };
                 return Err(match refusal {
@@ -293,6 +300,30 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    fn decode_record(&mut self, text: &str) -> Result<(), Refusal> {
+        let decoded = if text.len() > RECORD_BYTES {
+            let what = format!(
+                "it has {} MiB, and a record has at most {}",
+                text.len() / (1024 * 1024),
+                RECORD_BYTES / (1024 * 1024)
+            );
+            Err(Malformed::new(0, what).into())
+        } else {
+            self.shape.decode(text)
+        };
+        match decoded {
+            Err(Refusal::Malformed(malformed)) if self.keeps_out_unreadable() => {
+                let reason = format!(
+                    "it cannot be read at byte {}: {}",
+                    malformed.at, malformed.what
+                );
+                self.shape.leave_out(reason);
+                Ok(())
+            }
+            decoded => decoded,
+        }
     }
 
     fn batch(&mut self, sequence: u64, pending: &[Pending]) -> Result<Batch, Failure> {
@@ -330,6 +361,9 @@ impl Decoder {
             }
         }
         let all = BooleanArray::from(vec![true; rows[0].count]);
+        let whole: BooleanArray =
+            mask(rows[0].count, broken.iter().map(|broken| broken.row), false);
+        let deleted = and(&deleted, &whole).map_err(|error| arrow(&error))?;
         let mut keep = all.clone();
         let mut quarantined = Vec::new();
         if self.needs_plan() {
@@ -431,6 +465,13 @@ impl Changes {
     pub(crate) fn removes_versions(&self) -> bool {
         matches!(self, Self::Versions(edits) if !edits.removed.is_empty())
     }
+}
+
+/// So many rows, of which those have one value and the others the other.
+fn mask(count: usize, rows: impl Iterator<Item = usize>, value: bool) -> BooleanArray {
+    let mut mask = vec![!value; count];
+    rows.for_each(|row| mask[row] = value);
+    mask.into()
 }
 
 fn needs_plan(table: &Table) -> bool {

@@ -19,9 +19,11 @@ mod load;
 mod moment;
 mod outcome;
 mod plan;
+mod replay;
 mod shape;
 mod sink;
 mod source;
+mod upkeep;
 mod version;
 
 pub use crate::forget::ForgottenKey;
@@ -33,7 +35,7 @@ use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::source::Group;
 use arrow::datatypes::Schema;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use millrace_lake::Lake;
 use millrace_model::definition::pipeline::{Pipeline, Resource, Rule, Table, WriteMode};
 use millrace_model::state::{CompleteRun, ResourceState};
@@ -185,6 +187,22 @@ struct Report {
     findings: Vec<Finding>,
 }
 
+/// Where records come from.
+#[derive(Debug)]
+enum Source {
+    /// What was pulled.
+    Raw(Vec<Group>),
+    /// An object of the quarantine.
+    Kept {
+        /// Its key.
+        key: String,
+        /// Its records.
+        records: Vec<load::Loaded>,
+        /// The lines that have no record.
+        others: Vec<u8>,
+    },
+}
+
 /// One table's share of one run.
 struct Job<'a> {
     objects: Arc<dyn Objects>,
@@ -218,7 +236,8 @@ impl Job<'_> {
         if self.takes_too_long(source::bytes(&groups) + target.bytes_to_search()) {
             return Ok(Taken::Hands);
         }
-        let Some((mut decoder, sinks)) = self.write(&target, groups).await? else {
+        let source = Source::Raw(groups);
+        let Some((mut decoder, sinks)) = self.write(&target, &source).await? else {
             return Ok(Taken::Hands);
         };
         let brought = decoder.counts().get("rows_written").copied().unwrap_or(0);
@@ -241,8 +260,13 @@ impl Job<'_> {
         report
             .counts
             .insert("runs_taken".to_owned(), runs.len() as u64);
-        let step = Step { sequence, brought };
-        target.commit(decoder, sinks, step, &mut report).await?;
+        let step = Step {
+            sequence,
+            brought: Some(brought),
+            note: None,
+        };
+        target.commit(decoder, sinks, &step, &mut report).await?;
+        self.look_after(&target.due(), &mut report.counts).await;
         self.observer.progress(&report.counts);
         Ok(Taken::All(report))
     }
@@ -329,7 +353,7 @@ impl Job<'_> {
     async fn write(
         &self,
         target: &Target<'_>,
-        groups: Vec<Group>,
+        source: &Source,
     ) -> Result<Option<(Decoder, Vec<Option<Sink>>)>, Failure> {
         let shape = Shape::new(
             &self.table.name,
@@ -339,14 +363,22 @@ impl Job<'_> {
         );
         let rules = Arc::new(Rules::of(self.resource));
         let mut decoder = Decoder::new(self.table.clone(), shape);
-        let mut groups = groups;
-        if Decoder::backwards(&self.table) {
-            groups.reverse();
-        }
+        let backwards = Decoder::backwards(&self.table);
         loop {
             let mut sinks: Vec<Option<Sink>> = Vec::new();
             let mut quarantine = Quarantine::default();
-            let mut bodies = load::bodies(self.objects.clone(), groups.clone(), rules.clone());
+            let mut bodies = match source {
+                Source::Raw(groups) => {
+                    let mut groups = groups.clone();
+                    if backwards {
+                        groups.reverse();
+                    }
+                    load::bodies(self.objects.clone(), groups, rules.clone())
+                }
+                Source::Kept { records, .. } => {
+                    futures::stream::iter([Ok(records.clone())]).boxed()
+                }
+            };
             let mut more = true;
             while more {
                 let loaded = bodies.try_next().await?;
@@ -370,6 +402,7 @@ impl Job<'_> {
                         &mut sinks,
                         &mut quarantine,
                         batch,
+                        source,
                     )
                     .await?;
                 }
@@ -390,7 +423,7 @@ impl Job<'_> {
                 expect::settle(expectations, &self.lake, &self.input.pipeline).await?;
                 decoder.begin_writing();
             } else {
-                quarantine.put(&*self.objects, self.input).await?;
+                quarantine.put(&*self.objects, self.input, source).await?;
                 return Ok(Some((decoder, sinks)));
             }
         }
@@ -403,11 +436,14 @@ impl Job<'_> {
         sinks: &mut Vec<Option<Sink>>,
         quarantine: &mut Quarantine,
         batch: Batch,
+        source: &Source,
     ) -> Result<(), Failure> {
         quarantine.add(&self.table.name, batch.sequence, &batch.quarantined)?;
         sinks.resize_with(names.len().max(sinks.len()), || None);
         for ((rows, name), sink) in batch.tables.into_iter().zip(names).zip(sinks) {
-            if rows.num_rows() == 0 || target.has_appended(name, batch.sequence) {
+            let is_there =
+                matches!(source, Source::Raw(_)) && target.has_appended(name, batch.sequence);
+            if rows.num_rows() == 0 || is_there {
                 continue;
             }
             let key = keys::table(&self.input.pipeline, name);
@@ -470,14 +506,30 @@ impl Quarantine {
                 ),
             ));
         }
-        match self.parts.last_mut() {
-            Some((last, part)) if *last == sequence => part.extend_from_slice(lines),
-            _ => self.parts.push((sequence, lines.to_vec())),
+        match self.parts.iter_mut().find(|(of, _)| *of == sequence) {
+            Some((_, part)) => part.extend_from_slice(lines),
+            None => self.parts.push((sequence, lines.to_vec())),
         }
         Ok(())
     }
 
-    async fn put(self, objects: &dyn Objects, input: &StepInput) -> Result<(), Failure> {
+    async fn put(
+        mut self,
+        objects: &dyn Objects,
+        input: &StepInput,
+        source: &Source,
+    ) -> Result<(), Failure> {
+        if let Source::Kept { key, others, .. } = source {
+            let mut lines = others.clone();
+            for (_, part) in &mut self.parts {
+                lines.append(part);
+            }
+            if !lines.is_empty() {
+                let key = keys::quarantine_again(key);
+                objects.put(&key, lines.into()).await?;
+            }
+            return Ok(());
+        }
         for (sequence, part) in self.parts {
             let key = keys::quarantine(&input.pipeline, &self.table, &input.run, sequence);
             objects.put(&key, part.into()).await?;

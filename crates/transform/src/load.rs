@@ -4,7 +4,7 @@ use crate::source::{self, Group, PageRef};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryFutureExt};
 use millrace_model::{Failure, FailureName};
-use millrace_records::{Ready, Rules};
+use millrace_records::{Malformed, Ready, Rules};
 use millrace_store::objects::Objects;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,11 +14,13 @@ use tokio::task::{JoinError, spawn, spawn_blocking};
 const GROUPS_AHEAD: usize = 2;
 
 /// A body, and where its records lie.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) page: PageRef,
     pub(crate) body: String,
     pub(crate) spans: Vec<Range<usize>>,
+    /// Why it cannot be read, where it cannot.
+    pub(crate) fault: Option<Malformed>,
 }
 
 /// The bodies, group by group. Some are made ready ahead, by tasks of their own, so that a core that waits for nothing
@@ -48,13 +50,15 @@ async fn load_group(
         pages
             .map(|(page, frame)| {
                 let body = page.decompress(&frame)?;
-                let ready = rules.read(body, &page.page);
-                let Ready { text, records } =
-                    ready.map_err(|malformed| page.bad(malformed.at, &malformed.what))?;
+                let (ready, fault) = match rules.read(body, &page.page) {
+                    Ok(ready) => (ready, None),
+                    Err(malformed) => (Ready::default(), Some(malformed)),
+                };
                 Ok(Loaded {
                     page,
-                    body: text,
-                    spans: records,
+                    body: ready.text,
+                    spans: ready.records,
+                    fault,
                 })
             })
             .collect()

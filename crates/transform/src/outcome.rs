@@ -13,7 +13,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use futures::TryStreamExt;
 use millrace_lake::{Commit, Error, KeySet, Lake, Rewritten, WriteKind, Writer};
-use millrace_model::definition::pipeline::{Expectation, Rule, Table, WriteMode};
+use millrace_model::definition::pipeline::{
+    Contract, Expectation, OnChange, Rule, Table, WriteMode,
+};
 use millrace_model::step::Finding;
 use millrace_model::{Failure, FailureName, keys};
 use std::collections::{BTreeMap, HashMap};
@@ -23,12 +25,14 @@ use std::sync::Arc;
 const RUNS_COMPARED: usize = 10;
 
 /// What a commit notes beside the rows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// The sequence number of what the table holds from then on.
+    /// The sequence number of what the table holds from then on; of rows that are replayed, their own.
     pub(crate) sequence: u64,
     /// How many rows each run brought.
-    pub(crate) brought: u64,
+    pub(crate) brought: Option<u64>,
+    /// What is replayed, and must not be once more.
+    pub(crate) note: Option<String>,
 }
 
 /// A root table and its children, as they are in the lake.
@@ -85,16 +89,23 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The columns whose types new rows have to keep to: none where all rows are replaced.
+    /// The columns whose types new rows have to keep to: none where all rows are replaced, unless a contract says what may
+    /// change.
     pub(crate) fn schemas(&self) -> HashMap<String, SchemaRef> {
-        match self.table.write {
-            WriteMode::Replace => HashMap::new(),
-            WriteMode::Append | WriteMode::Upsert | WriteMode::History => self
-                .found
-                .iter()
-                .map(|(name, (table, _))| (name.clone(), table.schema()))
-                .collect(),
+        let Contract {
+            columns,
+            types,
+            tables,
+            ..
+        } = self.table.contract;
+        let is_free = [columns, types, tables] == [OnChange::Evolve; 3];
+        if self.table.write == WriteMode::Replace && is_free {
+            return HashMap::new();
         }
+        let found = self.found.iter();
+        found
+            .map(|(name, (table, _))| (name.clone(), table.schema()))
+            .collect()
     }
 
     /// Whether a table holds the appended rows of a run already, from a step that ended before it came to the root.
@@ -111,7 +122,7 @@ impl<'a> Target<'a> {
         &self,
         mut decoder: Decoder,
         sinks: Vec<Option<Sink>>,
-        step: Step,
+        step: &Step,
         report: &mut Report,
     ) -> Result<(), Failure> {
         decoder.add_declared()?;
@@ -210,21 +221,29 @@ impl<'a> Target<'a> {
         sink: Option<Sink>,
         declared: Option<&SchemaRef>,
         changes: &Changes,
-        step: Step,
+        step: &Step,
         report: &mut Report,
     ) -> Result<Option<u64>, Failure> {
         let key = keys::table(self.pipeline, name);
         let is_root = declared.is_some();
         let found = self.found.get(name);
-        if let Some((_, holds)) = found
-            && *holds >= step.sequence
-        {
+        let is_done = match (found, &step.note) {
+            (Some((table, _)), Some(note)) => table.has_noted(note).await?,
+            (Some((_, holds)), None) => *holds >= step.sequence,
+            (None, _) => false,
+        };
+        if is_done {
             // A step that ended too early came this far.
             if let Some(sink) = sink {
                 sink.discard(self.lake).await?;
             }
             return Ok(None);
         }
+        // What is replayed came long ago: what the table holds beside it stays what it is.
+        let sequence = match (&step.note, found) {
+            (Some(_), Some((_, holds))) => *holds,
+            _ => step.sequence,
+        };
         let empty = Arc::new(Schema::empty());
         let mut schema = sink.as_ref().map_or(empty, |sink| sink.schema().clone());
         if let Some(declared) = declared {
@@ -268,8 +287,9 @@ impl<'a> Target<'a> {
             added,
             removed,
             schema,
-            sequence: step.sequence,
-            brought: is_root.then_some(step.brought),
+            sequence,
+            brought: step.brought.filter(|_| is_root),
+            note: step.note.clone(),
         };
         let table = match found {
             Some((table, _)) => table.commit(commit).await?,
@@ -313,6 +333,12 @@ impl<'a> Target<'a> {
                 }),
             }
         }
+    }
+
+    /// Those that it is time to look after.
+    pub(crate) fn due(&self) -> Vec<String> {
+        let due = self.found.iter().filter(|(_, (table, _))| table.is_due());
+        due.map(|(name, _)| name.clone()).collect()
     }
 
     /// How many rows each of the last runs brought.

@@ -369,10 +369,18 @@ impl Shape {
         }
     }
 
+    /// Leaves out a record that could not be decoded to its end.
+    pub(crate) fn leave_out(&mut self, reason: String) {
+        self.keep_out(String::new(), reason);
+        self.tables[0].rows += 1;
+    }
+
     /// Keeps the record out that is being decoded.
     fn keep_out(&mut self, path: String, reason: String) {
         let row = self.tables[0].rows;
-        self.spare(&path, &reason);
+        if !path.is_empty() {
+            self.spare(&path, &reason);
+        }
         self.broken.push(Broken { row, path, reason });
     }
 

@@ -180,6 +180,14 @@ pub struct Table {
     pub columns: IndexMap<FieldPath, Column>,
     /// What its rows are held to.
     pub expect: Vec<Expectation>,
+    /// How long earlier versions of it can be read.
+    #[serde(with = "millis", default = "a_week")]
+    pub keep_versions: Duration,
+}
+
+/// How long earlier versions of a table can be read unless said otherwise.
+pub(super) fn a_week() -> Duration {
+    Duration::from_hours(7 * 24)
 }
 
 /// What becomes of the rows that a table holds already.
@@ -225,6 +233,20 @@ pub struct Contract {
     /// Child tables.
     #[serde(default)]
     pub tables: OnChange,
+    /// Answers and records that cannot be read, from the first one on.
+    #[serde(default)]
+    pub unreadable: OnUnreadable,
+}
+
+/// What becomes of an answer or a record that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnreadable {
+    /// The step fails and nothing is written.
+    #[default]
+    Fail,
+    /// It is kept out of the table, with the reason and its place, under `quarantine/`.
+    Quarantine,
 }
 
 impl Contract {

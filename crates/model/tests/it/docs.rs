@@ -42,3 +42,24 @@ fn every_example_of_the_page_about_sources_is_sound() {
         }
     }
 }
+
+/// What stands around a table of the page about tables.
+const AROUND: &str = "pipeline: orders
+description: Orders.
+resources:
+  - { name: orders, connection: crm, path: /orders, key: [id] }
+  - { name: customers, connection: crm, path: /customers, key: [id] }
+  - { name: events, connection: crm, path: /events }
+";
+
+#[test]
+fn every_example_of_the_page_about_tables_is_sound() {
+    let examples = examples("tables.md");
+    assert!(examples.len() >= 6, "the page has lost its examples");
+    for example in examples {
+        let text = format!("{AROUND}{example}");
+        if let Err(problems) = parse::pipeline("pipelines/orders.yaml", &text) {
+            panic!("{example}\n{problems:#?}");
+        }
+    }
+}

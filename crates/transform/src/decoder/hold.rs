@@ -1,13 +1,18 @@
 //! Records held to their keys, their types and what is expected of them; and what is told of those that fail.
 
-use super::{Decoder, Loaded, Pending, arrow, key_set};
+use super::{Batch, Decoder, Loaded, Pending, arrow, key_set};
 use crate::column::{Origin, type_name};
 use crate::expect::{Breach, Checks};
 use crate::shape::{Broken, Refusal};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter;
-use millrace_model::definition::pipeline::Otherwise;
+use millrace_model::definition::pipeline::{OnUnreadable, Otherwise};
 use millrace_model::{Failure, FailureName};
+use millrace_records::Malformed;
+use serde_json::{Value, json};
+
+/// How large a record is that is kept, where it is kept out of its table.
+const KEPT_BYTES: usize = 1024 * 1024;
 
 impl Decoder {
     /// Holds rows to what is expected of them: says which are kept out, and what is kept of those.
@@ -42,6 +47,34 @@ impl Decoder {
             self.sort_out(&breaches, pending, &mut quarantined)?
         };
         Ok((BooleanArray::from(kept_out), quarantined))
+    }
+
+    /// Whether what cannot be read is kept out, and the rest taken.
+    pub(super) fn keeps_out_unreadable(&self) -> bool {
+        self.table.contract.unreadable == OnUnreadable::Quarantine
+    }
+
+    /// A body that cannot be read: kept out, or the end of the step.
+    pub(super) fn unreadable(
+        &mut self,
+        page: &Loaded,
+        fault: &Malformed,
+    ) -> Result<Batch, Failure> {
+        if !self.keeps_out_unreadable() {
+            return Err(page.page.bad(fault.at, &fault.what));
+        }
+        self.count("pages_quarantined", 1);
+        let line = json!({
+            "reason": format!("the answer cannot be read at byte {}: {}", fault.at, fault.what),
+            "object": &*page.page.object,
+            "page": page.page.number,
+            "url": page.page.page.url,
+        });
+        Ok(Batch {
+            sequence: page.page.sequence,
+            tables: Vec::new(),
+            quarantined: format!("{line}\n").into_bytes(),
+        })
     }
 
     /// Remembers the keys of rows that were kept out: what the table has of them stays.
@@ -95,12 +128,7 @@ impl Decoder {
                 }
                 Otherwise::Quarantine if !kept_out[breach.row] => {
                     kept_out[breach.row] = true;
-                    let reason = serde_json::json!(breach.reason);
-                    let column = serde_json::json!(breach.column);
-                    let record = one_line(&page.body[page.spans[number].clone()]);
-                    let line = format!(
-                        "{{\"reason\":{reason},\"column\":{column},\"record\":{record}}}\n"
-                    );
+                    let line = line(page, number, breach);
                     quarantined.extend_from_slice(line.as_bytes());
                 }
                 Otherwise::Quarantine => {}
@@ -208,6 +236,34 @@ impl Decoder {
             ),
         }
     }
+}
+
+/// What is kept of a row that is kept out: why, where it came from, and the record; one that is no JSON, or nested too deep,
+/// as text, and one that is too large not at all.
+fn line(page: &Loaded, number: usize, breach: &Breach) -> String {
+    let text = &page.body[page.spans[number].clone()];
+    let mut line = json!({
+        "reason": breach.reason,
+        "column": breach.column,
+        "object": &*page.page.object,
+        "page": page.page.number,
+        "number": page.page.first_record + number as u64,
+        "requested_at": page.page.page.requested_at,
+    });
+    if text.len() > KEPT_BYTES {
+        line["bytes"] = json!(text.len());
+    } else if serde_json::from_str::<Value>(text).is_err() {
+        line["text"] = json!(text);
+    } else {
+        let line = line.to_string();
+        // Verbatim, so that no digit of a number is lost.
+        return format!(
+            "{},\"record\":{}}}\n",
+            &line[..line.len() - 1],
+            one_line(text)
+        );
+    }
+    format!("{line}\n")
 }
 
 /// JSON text on one line: line breaks can only stand between its tokens, where they mean nothing.

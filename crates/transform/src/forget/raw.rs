@@ -188,14 +188,20 @@ fn clean(
         return Ok(goes.then(|| (Vec::new(), 0)));
     };
     let found = |span: &Range<usize>| {
-        serde_json::from_str(&body[span.clone()]).is_ok_and(|mut record: Value| {
-            if let (Some(carried), Some(own)) = (&page.origin.carried, record.as_object_mut()) {
-                for (name, value) in carried {
-                    own.entry(name.clone()).or_insert_with(|| value.clone());
+        let text = &body[span.clone()];
+        // What is no JSON, or nested too deep to be looked into, goes if it names the key.
+        let named = || search.values().any(|value| names(text, value));
+        serde_json::from_str(text).map_or_else(
+            |_| named(),
+            |mut record: Value| {
+                if let (Some(carried), Some(own)) = (&page.origin.carried, record.as_object_mut()) {
+                    for (name, value) in carried {
+                        own.entry(name.clone()).or_insert_with(|| value.clone());
+                    }
                 }
-            }
-            search.finds(&record)
-        })
+                search.finds(&record)
+            },
+        )
     };
     let gone: HashSet<usize> = (0..spans.len())
         .filter(|index| found(&spans[*index]))
@@ -237,7 +243,15 @@ pub(super) async fn forget_quarantine(
         };
         let text = String::from_utf8_lossy(&object.bytes).into_owned();
         let found = |line: &&str| {
-            serde_json::from_str::<Value>(line).is_ok_and(|line| search.finds(&line["record"]))
+            let named = |text: &str| search.values().any(|value| names(text, value));
+            match serde_json::from_str::<Value>(line) {
+                Ok(kept) if kept["record"].is_object() => search.finds(&kept["record"]),
+                Ok(kept) => [&kept["text"], &kept["url"]]
+                    .into_iter()
+                    .filter_map(Value::as_str)
+                    .any(named),
+                Err(_) => named(line),
+            }
         };
         let gone = text.lines().filter(found).count();
         if gone == 0 {

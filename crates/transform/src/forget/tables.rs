@@ -89,6 +89,7 @@ async fn forget_rows(
             schema,
             sequence: table.sequence().await?,
             brought: None,
+            note: None,
         };
         table = table.commit(commit).await?;
     }

@@ -53,6 +53,7 @@ impl Harness {
             contract: Contract::default(),
             columns: IndexMap::new(),
             expect: Vec::new(),
+            keep_versions: std::time::Duration::from_hours(1),
         };
         Self {
             folder,
@@ -109,6 +110,12 @@ impl Harness {
         self.put(RESOURCE, segments).await
     }
 
+    /// One segment of bodies, which need not be text.
+    pub async fn pull_bytes(&mut self, bodies: &[&[u8]]) -> RunId {
+        self.runs += 1;
+        self.put(RESOURCE, &[bodies]).await
+    }
+
     /// One page of another resource, pulled in the run that [`Self::pull`] makes next.
     pub async fn pull_of(&mut self, resource: &str, body: &str) {
         self.runs += 1;
@@ -120,15 +127,16 @@ impl Harness {
         RunId::new(PIPELINE, 1_767_225_600 + i64::from(self.runs), self.runs)
     }
 
-    async fn put(&self, resource: &str, segments: &[&[&str]]) -> RunId {
+    async fn put<B: AsRef<[u8]>>(&self, resource: &str, segments: &[&[B]]) -> RunId {
         let run = self.last_run();
         let mut records = 0;
         for (number, bodies) in (0_u32..).zip(segments) {
             let object = keys::raw_segment(PIPELINE, resource, &run, number, "test");
             let (mut bytes, mut pages) = (Vec::new(), Vec::new());
             for body in *bodies {
-                let frame = zstd::bulk::compress(body.as_bytes(), 1).expect("compressed");
-                let parsed: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+                let body = body.as_ref();
+                let frame = zstd::bulk::compress(body, 1).expect("compressed");
+                let parsed: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
                 let at = self.records.split('.').filter(|name| !name.is_empty());
                 let found = at.fold(&parsed, |value, name| &value[name]);
                 let count = found.as_array().map_or(1, Vec::len) as u64;
@@ -252,10 +260,10 @@ impl Harness {
             .await
     }
 
-    /// The lines in quarantine.
-    pub async fn quarantined(&self) -> Vec<serde_json::Value> {
+    /// The objects in quarantine, by their keys.
+    pub async fn quarantine_bytes(&self) -> Vec<(String, bytes::Bytes)> {
         let prefix = keys::quarantines(PIPELINE, TABLE);
-        let mut lines = Vec::new();
+        let mut objects = Vec::new();
         for entry in self
             .objects
             .list(&prefix, None, 1_000)
@@ -263,8 +271,16 @@ impl Harness {
             .expect("listed")
         {
             let object = self.objects.get(&entry.key).await.expect("read");
-            let object = object.expect("there");
-            let text = String::from_utf8(object.bytes.to_vec()).expect("text");
+            objects.push((entry.key, object.expect("there").bytes));
+        }
+        objects
+    }
+
+    /// The lines in quarantine.
+    pub async fn quarantined(&self) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        for (_, bytes) in self.quarantine_bytes().await {
+            let text = String::from_utf8(bytes.to_vec()).expect("text");
             lines.extend(
                 text.lines()
                     .map(|line| serde_json::from_str(line).expect("JSON")),

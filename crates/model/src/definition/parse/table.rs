@@ -3,13 +3,19 @@
 use super::{expectation, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Column, ColumnType, Contract, Delete, Resource, Table, WriteMode,
+    Column, ColumnType, Contract, Delete, Resource, Table, WriteMode, a_week,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::form::TextOr;
 use crate::definition::wire::pipeline::{ColumnForm, DeleteForm, TYPE_NAMES, TableForm, TypeName};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The shortest time for which versions of a table are kept: whoever reads one has to come to its end.
+const LEAST_KEPT: Duration = Duration::from_hours(1);
+/// The longest: Delta's log is kept for 30 days.
+const MOST_KEPT: Duration = Duration::from_hours(30 * 24);
 
 pub(super) fn validate(
     form: TableForm,
@@ -89,6 +95,10 @@ pub(super) fn validate(
             expectation::validate(form, write, earlier, &at, review)
         })
         .collect();
+    let keep_versions = form.keep_versions.and_then(|text| {
+        let kept = value::duration(&text.0, LEAST_KEPT, MOST_KEPT);
+        review.accept(&at.field("keep_versions"), kept)
+    });
     Table {
         name: form.name,
         from: form.from,
@@ -100,9 +110,11 @@ pub(super) fn validate(
             columns: form.contract.columns,
             types: form.contract.types,
             tables: form.contract.tables,
+            unreadable: form.contract.unreadable,
         },
         columns,
         expect,
+        keep_versions: keep_versions.unwrap_or_else(a_week),
     }
 }
 

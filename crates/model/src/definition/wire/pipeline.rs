@@ -5,7 +5,9 @@ use super::form::{AsWritten, DurationText, TextOr};
 use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
-use crate::definition::pipeline::{Concurrency, Method, OnChange, TimestampForm, WriteMode};
+use crate::definition::pipeline::{
+    Concurrency, Method, OnChange, OnUnreadable, TimestampForm, WriteMode,
+};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -194,6 +196,8 @@ pub(crate) struct TableForm {
     /// What its rows are held to.
     #[serde(default)]
     pub(crate) expect: Vec<ExpectationForm>,
+    /// How long earlier versions of the table can be read; a week unless said otherwise.
+    pub(crate) keep_versions: Option<DurationText>,
 }
 
 /// How a record says that the row of its key is gone.
@@ -220,6 +224,9 @@ pub(crate) struct ContractForm {
     /// Child tables; `evolve` unless said otherwise.
     #[serde(default)]
     pub(crate) tables: OnChange,
+    /// Answers and records that cannot be read, from the first one on: `fail` unless said otherwise, or `quarantine`.
+    #[serde(default)]
+    pub(crate) unreadable: OnUnreadable,
 }
 
 /// The name of a column's type.
