@@ -25,6 +25,8 @@ pub(crate) struct Segment {
     is_broken: bool,
     /// The last body that was kept, by its length and its hash.
     last: Option<(u64, String)>,
+    /// Whether the bodies that came so far are none that one may repeat.
+    forgets: bool,
     /// How many bytes the pages' bodies have, packed.
     bytes: usize,
     opened: Option<Instant>,
@@ -74,6 +76,7 @@ impl Segment {
             unsettled: None,
             is_broken: false,
             last: None,
+            forgets: false,
             bytes: 0,
             opened: None,
         })
@@ -108,6 +111,7 @@ impl Segment {
     /// Takes no body for a repetition of those that came so far.
     pub(crate) fn forget_last(&mut self) {
         self.last = None;
+        self.forgets = true;
     }
 
     /// Fills in what was not known of the last page. May be broken off and called again.
@@ -124,7 +128,7 @@ impl Segment {
                 page.offset = packed.start as u64;
                 page.length = (packed.end - packed.start) as u64;
                 page.sha256.clone_from(&packed.sha256);
-                self.last = Some((page.body_length, packed.sha256));
+                self.last = Some((page.body_length, packed.sha256)).filter(|_| !self.forgets);
             }
         }
         if self.is_broken {
@@ -171,6 +175,9 @@ impl Body<'_> {
     /// Whether a body that has ended is, byte for byte, the last one that was kept. Only one of its length can be, and
     /// only for such a one the hash is waited for.
     pub(crate) async fn repeats_the_last(&mut self) -> Result<bool, Untaken> {
+        if self.segment.forgets {
+            return Ok(false);
+        }
         let before = match (self.segment.unsettled.is_some(), self.segment.pages.last()) {
             (true, Some(page)) => Some(page.body_length),
             _ => self.segment.last.as_ref().map(|(length, _)| *length),
@@ -195,6 +202,7 @@ impl Body<'_> {
         // From here on nothing waits, so that what the packer keeps is always known here as well.
         segment.opened.get_or_insert_with(Instant::now);
         segment.unsettled = self.packing;
+        segment.forgets = false;
         segment.pages.push(Page {
             url: about.url,
             status: about.status,
@@ -270,6 +278,30 @@ mod tests {
         }
         assert_eq!(end, bytes.len() as u64);
         assert!(segment.pages().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_repeats_the_last_one_unless_that_is_forgotten() {
+        let targets = Targets::new(&FieldPath::default(), None, None);
+        let mut segment = Segment::new().unwrap();
+        for (text, forgets, repeats) in [
+            ("[1]", false, false),
+            ("[1]", false, true),
+            ("[2]", false, false),
+            ("[2]", true, false),
+            ("[22]", false, false),
+        ] {
+            if forgets {
+                segment.forget_last();
+            }
+            let mut body = segment.begin(&targets, 100).await.unwrap();
+            body.write(Bytes::from_static(text.as_bytes()))
+                .await
+                .unwrap();
+            let found = body.end().await.unwrap();
+            assert_eq!(body.repeats_the_last().await.unwrap(), repeats, "{text}");
+            body.keep(found.records, about()).await.unwrap();
+        }
     }
 
     #[tokio::test]
