@@ -24,7 +24,7 @@ impl CursorKind {
         match value {
             CursorValue::Timestamp(_) => Self::Timestamp,
             CursorValue::Number(_) => Self::Number,
-            CursorValue::Text(_) => Self::Text,
+            CursorValue::Text(_) | CursorValue::Token(_) => Self::Text,
         }
     }
 
@@ -122,7 +122,7 @@ pub(crate) fn parameter(value: &CursorValue, form: TimestampForm) -> String {
             timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
         }
         (CursorValue::Number(number), _) => number.to_string(),
-        (CursorValue::Text(text), _) => text.clone(),
+        (CursorValue::Text(text) | CursorValue::Token(text), _) => text.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One request, and what became of it.
 
+use crate::answer::{self, Rules};
 use crate::auth::Credential;
 use crate::cursor::CursorKind;
 use crate::limits::Limits;
@@ -16,12 +17,14 @@ use futures::StreamExt;
 use http::header;
 use jiff::Timestamp;
 use millrace_model::definition::Connection;
+use millrace_model::definition::answer::Meaning;
 use millrace_model::definition::connection::{Auth, Timeouts};
-use millrace_model::definition::pipeline::{Method, Paginate, Resource};
+use millrace_model::definition::pipeline::{CursorValue, Method, Paginate, Resource};
 use millrace_model::raw::{Origin, Position};
 use millrace_model::{Failure, FailureName};
 use reqwest::redirect::{self, Policy};
 use reqwest::{Client, Response};
+use serde_json::Value;
 use std::error::Error;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -33,6 +36,12 @@ const REDIRECTS: usize = 5;
 
 /// How many characters of a refusal's body are told.
 const EXCERPT: usize = 500;
+
+/// How many bytes of a body that brings no records the rules look at.
+const JUDGED: usize = 64 * 1024;
+
+/// What is told instead of a body where that may hold personal data.
+const UNTOLD: &str = "(what it says is not told: the resource has personal data)";
 
 /// A resource as it is asked.
 #[derive(Debug)]
@@ -46,6 +55,7 @@ pub(crate) struct Source<'a> {
     client: Client,
     targets: Targets,
     aside: Targets,
+    rules: Rules,
     limits: Limits,
     throttle: Arc<Throttle>,
     redaction: Option<&'a Redaction>,
@@ -94,6 +104,8 @@ pub(crate) enum Outcome {
     /// The answer is that to the request before. A source, or a cache before it, may do so once; one that goes on would
     /// never come to an end.
     Repeated(Refusal),
+    /// There are no records, and no more pages.
+    Empty,
     /// It will never do.
     Refused(Refusal),
 }
@@ -119,8 +131,10 @@ impl<'a> Source<'a> {
         throttle: Arc<Throttle>,
         redaction: Option<&'a Redaction>,
     ) -> Result<Self, Failure> {
+        let rules = Rules::of(resource);
         Ok(Self {
-            targets: targets(resource, &paginate),
+            targets: targets(resource, &paginate, &rules),
+            rules,
             aside: Targets::aside(),
             resource,
             requests,
@@ -142,7 +156,7 @@ impl<'a> Source<'a> {
 
     /// Asks for pages that way from now on.
     pub(crate) fn page_by(&mut self, paginate: Paginate) {
-        self.targets = targets(self.resource, &paginate);
+        self.targets = targets(self.resource, &paginate, &self.rules);
         self.paginate = paginate;
     }
 
@@ -153,7 +167,7 @@ impl<'a> Source<'a> {
         segment: &mut Segment,
         pass: Pass,
     ) -> Result<Outcome, Failure> {
-        let requested_at = jiff::Timestamp::now().to_string();
+        let requested_at = Timestamp::now().to_string();
         let method = match wanted.request.method {
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
@@ -179,7 +193,7 @@ impl<'a> Source<'a> {
             redaction: self.redaction,
         };
         let sent = self.wire.send(&self.client, request, sealed, first_byte);
-        let response = match sent.await {
+        let mut response = match sent.await {
             Ok(response) => response,
             Err(Unsent::Network(error)) => return self.unsent(error),
             Err(Unsent::Silent) => return Ok(silent(self.timeouts.first_byte)),
@@ -189,8 +203,20 @@ impl<'a> Source<'a> {
         self.throttle.told(response.headers()).await?;
         let status = response.status().as_u16();
         let asked = retry_after(response.headers(), Timestamp::now());
-        match classify(status, asked.is_some()) {
-            Class::Good => self.take(wanted, response, requested_at, segment).await,
+        let class = classify(status, asked.is_some());
+        if class == Class::Good {
+            return self
+                .take(wanted, response, requested_at, asked, segment)
+                .await;
+        }
+        let start = self.start_of(&mut response).await;
+        let values = serde_json::from_slice(&start).unwrap_or_default();
+        if let Some(meaning) = self.meaning(status, &values, &wanted.origin)? {
+            let refusal = self.refusal(&response, &start);
+            return Ok(meant(meaning, refusal, asked));
+        }
+        match class {
+            Class::Good | Class::Refused => Ok(Outcome::Refused(self.refusal(&response, &start))),
             Class::Unauthorized => Ok(Outcome::Unauthorized { status }),
             Class::Later => Ok(Outcome::Again {
                 trouble: answered(status),
@@ -202,7 +228,6 @@ impl<'a> Source<'a> {
                 is_rate_limit: false,
                 asked,
             }),
-            Class::Refused => Ok(Outcome::Refused(self.refusal(response).await)),
         }
     }
 
@@ -211,6 +236,7 @@ impl<'a> Source<'a> {
         wanted: &Wanted<'_>,
         response: Response,
         requested_at: String,
+        asked: Option<Duration>,
         segment: &mut Segment,
     ) -> Result<Outcome, Failure> {
         let status = response.status().as_u16();
@@ -268,10 +294,19 @@ impl<'a> Source<'a> {
             Ok(()) => body.end().await,
             Err(untaken) => Err(untaken),
         };
-        let found = match found {
+        let mut found = match found {
             Ok(found) => found,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
+        if let Some(meaning) = self.meaning(status, &answer::values(&found), &wanted.origin)? {
+            if meaning == Meaning::Empty {
+                return self.taken_empty(wanted, body, about).await;
+            }
+            return Ok(meant(meaning, self.judged(status, &found), asked));
+        }
+        if let Some(missing) = body.missing() {
+            return self.untaken(wanted, &about, &missing);
+        }
         if wanted.origin.is_aside {
             return self.taken_aside(wanted, body, found, about, location).await;
         }
@@ -302,6 +337,10 @@ impl<'a> Source<'a> {
                 excerpt: String::new(),
             }));
         }
+        let next_run = paginate::next_run(&self.paginate, answer)?;
+        if let Position::Url { url } = self.requests.unsigned(next_run) {
+            found.cursor = Some(CursorValue::Token(url));
+        }
         let bytes = body.length();
         body.keep(found.records, about)
             .await
@@ -312,6 +351,44 @@ impl<'a> Source<'a> {
             next: self.requests.unsigned(next),
             choice,
         })
+    }
+
+    /// What an answer means by the resource's rules. One that is not asked for records cannot mean that there are none.
+    fn meaning(
+        &self,
+        status: u16,
+        values: &Value,
+        origin: &Origin,
+    ) -> Result<Option<Meaning>, Failure> {
+        let meaning = self.rules.meaning(status, values)?;
+        Ok(meaning.filter(|meaning| *meaning != Meaning::Empty || !origin.is_aside))
+    }
+
+    /// Keeps an answer that says that there are no records.
+    async fn taken_empty(
+        &self,
+        wanted: &Wanted<'_>,
+        body: Body<'_>,
+        mut about: About,
+    ) -> Result<Outcome, Failure> {
+        about.origin.is_aside = true;
+        body.keep(0, about)
+            .await
+            .map_err(|error| internal(wanted, &error))?;
+        Ok(Outcome::Empty)
+    }
+
+    /// A refusal by what the body says.
+    fn judged(&self, status: u16, found: &Found) -> Refusal {
+        let excerpt = match self.redaction {
+            Some(_) => UNTOLD.to_owned(),
+            None => self.credential.scrub(&answer::values(found).to_string()),
+        };
+        Refusal {
+            status,
+            problem: String::new(),
+            excerpt: excerpt.chars().take(EXCERPT).collect(),
+        }
     }
 
     fn targets_of(&self, wanted: &Wanted<'_>) -> &Targets {
@@ -436,7 +513,25 @@ impl<'a> Source<'a> {
         })
     }
 
-    async fn refusal(&self, response: Response) -> Refusal {
+    /// The beginning of a body that brings no records: what is told of it, and what the rules look at.
+    async fn start_of(&self, response: &mut Response) -> Vec<u8> {
+        let most = if self.rules.is_empty() {
+            4 * EXCERPT
+        } else {
+            JUDGED
+        };
+        let mut start = Vec::new();
+        // What can be read of the body will do: the status already says that the request failed.
+        while let Ok(Some(piece)) = response.chunk().await {
+            start.extend_from_slice(&piece);
+            if start.len() >= most {
+                break;
+            }
+        }
+        start
+    }
+
+    fn refusal(&self, response: &Response, start: &[u8]) -> Refusal {
         let status = response.status().as_u16();
         let location = response
             .headers()
@@ -453,23 +548,14 @@ impl<'a> Source<'a> {
         };
         if self.redaction.is_some() {
             // An answer that is no list of records may hold personal data anywhere, and what is told is kept.
-            let excerpt = "(what it says is not told: the resource has personal data)".to_owned();
             return Refusal {
                 status,
                 problem,
-                excerpt,
+                excerpt: UNTOLD.to_owned(),
             };
         }
-        let mut start = Vec::new();
-        let mut pieces = response.bytes_stream();
-        // What can be read of the body will do: the status already says that the request failed.
-        while let Some(Ok(piece)) = pieces.next().await {
-            start.extend_from_slice(&piece);
-            if start.len() >= 4 * EXCERPT {
-                break;
-            }
-        }
-        let text = self.credential.scrub(&String::from_utf8_lossy(&start));
+        let start = &start[..start.len().min(4 * EXCERPT)];
+        let text = self.credential.scrub(&String::from_utf8_lossy(start));
         Refusal {
             status,
             problem,
@@ -478,15 +564,32 @@ impl<'a> Source<'a> {
     }
 }
 
+/// What an answer's meaning makes of it.
+fn meant(meaning: Meaning, refusal: Refusal, asked: Option<Duration>) -> Outcome {
+    let again = |is_rate_limit| Outcome::Again {
+        trouble: format!("answered {}: {}", refusal.status, refusal.excerpt),
+        is_rate_limit,
+        asked,
+    };
+    match meaning {
+        Meaning::Again => again(false),
+        Meaning::RateLimited => again(true),
+        Meaning::Unauthorized => Outcome::Unauthorized { status: 401 },
+        Meaning::Empty => Outcome::Empty,
+        Meaning::Error => Outcome::Refused(refusal),
+    }
+}
+
 /// What has to be known of a resource's bodies.
-fn targets(resource: &Resource, paginate: &Paginate) -> Targets {
+fn targets(resource: &Resource, paginate: &Paginate, rules: &Rules) -> Targets {
     let field = resource.incremental.as_ref();
     let targets = Targets::new(
         &resource.records,
         field.map(|incremental| (&incremental.field, CursorKind::of(&incremental.start))),
         paginate::next_path(paginate),
     )
-    .and_last(paginate::last_field(paginate));
+    .and_last(paginate::last_field(paginate))
+    .and_below(rules.paths());
     if *paginate == Paginate::Auto {
         targets.and_all_meta()
     } else {

@@ -5,6 +5,7 @@
 //! the committed segments are the checkpoint: a pull that is killed at any moment, or run by two at once, goes on from
 //! them and ends with what one clean pull leaves.
 
+mod answer;
 mod auth;
 mod checkpoint;
 mod cursor;

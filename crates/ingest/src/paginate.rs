@@ -85,7 +85,8 @@ pub(crate) fn parameters(paginate: &Paginate, position: &Position) -> Vec<Parame
         | Paginate::None
         | Paginate::NextLink { .. }
         | Paginate::LinkHeader
-        | Paginate::Odata => Vec::new(),
+        | Paginate::Odata
+        | Paginate::OdataDelta => Vec::new(),
     }
 }
 
@@ -142,7 +143,15 @@ pub(crate) fn next(
         } => keyset::next(position, field, *limit, end, answer),
         Paginate::NextLink { .. } => link::next(found.next.as_deref(), answer),
         Paginate::LinkHeader => link::next(answer.hints.next_link.as_deref(), answer),
-        Paginate::Odata => link::next(odata::next_link(found), answer),
+        Paginate::Odata | Paginate::OdataDelta => link::next(odata::next_link(found), answer),
+    }
+}
+
+/// Where the source says that the next run begins: a URL of the same host.
+pub(crate) fn next_run(paginate: &Paginate, answer: Answer<'_>) -> Result<Position, Failure> {
+    match paginate {
+        Paginate::OdataDelta => link::next(odata::delta_link(answer.found), answer),
+        _ => Ok(Position::End),
     }
 }
 
@@ -161,7 +170,11 @@ pub(crate) fn next_path(paginate: &Paginate) -> Option<&FieldPath> {
 /// What else of a body it has to know.
 pub(crate) fn watched(paginate: &Paginate) -> Vec<String> {
     match paginate {
-        Paginate::Odata => odata::LINKS.iter().map(|path| (*path).to_owned()).collect(),
+        Paginate::Odata => odata::LINKS.map(str::to_owned).to_vec(),
+        Paginate::OdataDelta => {
+            let links = odata::LINKS.into_iter().chain(odata::DELTA_LINKS);
+            links.map(str::to_owned).collect()
+        }
         _ => paginate
             .end()
             .into_iter()

@@ -32,6 +32,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
+/// The status by which a source says that a link has run out.
+const GONE: u16 = 410;
+
 /// How often a page is asked for again that comes as the page before did.
 const REPEATS: u32 = 2;
 
@@ -305,9 +308,7 @@ impl<'a> Pull<'a> {
                     }
                     self.slowest = self.slowest.max(took);
                     self.go_on(next, &found)?;
-                    if found.cursor > self.cursor {
-                        self.cursor = found.cursor;
-                    }
+                    self.advance(found.cursor);
                     self.tally.take_page(found.records, bytes);
                     debug!(name, records = found.records, bytes, "page");
                     self.job.observer.progress(&self.tally.counts());
@@ -368,9 +369,43 @@ impl<'a> Pull<'a> {
                         return Ok(Some(ending));
                     }
                 }
+                Outcome::Empty => {
+                    self.throttle.succeeded().await?;
+                    self.go_on(Position::End, &Found::default())?;
+                    return Ok(None);
+                }
+                Outcome::Refused(refusal) if refusal.status == GONE && self.begins_at_token() => {
+                    self.begin_anew()?;
+                    return Ok(None);
+                }
                 Outcome::Refused(refusal) => return Err(self.bury(&request, &refusal).await),
             }
         }
+    }
+
+    /// Notes how far the incremental field has come. Of several tokens the first one counts: what changed while the
+    /// pages came is behind it.
+    fn advance(&mut self, cursor: Option<CursorValue>) {
+        let is_known_token = matches!(self.cursor, Some(CursorValue::Token(_)));
+        if cursor > self.cursor && !is_known_token {
+            self.cursor = cursor;
+        }
+    }
+
+    /// Whether the next request is the link that the run before was given.
+    fn begins_at_token(&self) -> bool {
+        self.position == Position::Start && matches!(self.start, Some(CursorValue::Token(_)))
+    }
+
+    /// Begins without the link that the run before was given, since the source does not know it any more.
+    fn begin_anew(&mut self) -> Result<(), Failure> {
+        let note = "the source does not know any more what changed since the run before; everything is pulled anew";
+        warn!(resource = self.job.input.name, note);
+        self.job.observer.note(note);
+        self.start = None;
+        self.source.requests = self.job.requests(None);
+        self.slices = self.job.slices(None)?;
+        Ok(())
     }
 
     /// Notes the paginator that the first answer shows, or that it shows none.
@@ -554,11 +589,16 @@ impl<'a> Pull<'a> {
 impl Job<'_> {
     /// The value from which the run starts, as the runs before it left it.
     async fn starting_cursor(&self) -> Result<Option<CursorValue>, Failure> {
-        let Some(incremental) = &self.resource.incremental else {
+        let has_token = self.resource.paginate == Paginate::OdataDelta;
+        if self.resource.incremental.is_none() && !has_token {
             return Ok(None);
-        };
+        }
         let key = keys::state(&self.input.pipeline, &self.input.name);
         let state: Option<ResourceState> = json::get(self.objects, &key).await?;
+        let Some(incremental) = &self.resource.incremental else {
+            let cursor = state.and_then(|state| state.cursor);
+            return Ok(cursor.filter(|cursor| matches!(cursor, CursorValue::Token(_))));
+        };
         Ok(Some(starting_value(
             incremental,
             state.and_then(|state| state.cursor),

@@ -1,11 +1,12 @@
 //! A report that the source makes while one waits: asked for, polled, and then downloaded.
 
+use crate::answer;
 use crate::request::{Request, Requests};
 use crate::scan::Found;
 use millrace_model::definition::pipeline::Report as Definition;
 use millrace_model::raw::{Position, Report};
 use millrace_model::{Failure, FailureName};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::time::Duration;
 
 /// What a request is for.
@@ -61,19 +62,22 @@ pub(crate) fn judge(
     requests: &Requests,
     scope: &Value,
 ) -> Result<Report, Failure> {
-    let answer = answer(before, found);
+    // What asking for the report brought, such as its `Location`, is needed for every poll.
+    let known = before.map(|report| report.answer.clone());
+    let answer = answer::values_over(known, found);
     let mut scope = scope.clone();
     scope["job"] = answer.clone();
-    // What an expression names may come with later answers.
-    let holds = |expression: &str| requests.holds(expression, &scope).unwrap_or(false);
-    if definition.failed.as_deref().is_some_and(holds) {
+    let holds = |expression: &str| requests.holds(expression, &scope);
+    if let Some(failed) = &definition.failed
+        && holds(failed)?
+    {
         let answer: String = answer.to_string().chars().take(300).collect();
         let message = format!("the source says that there will be no report: {answer}");
         return Err(Failure::new(FailureName::BadAnswer, message));
     }
     let now = jiff::Timestamp::now();
     let asked_at = before.map_or_else(|| now.to_string(), |report| report.asked_at.clone());
-    let is_ready = before.is_some() && holds(&definition.done);
+    let is_ready = before.is_some() && holds(&definition.done)?;
     let waited = asked_at
         .parse::<jiff::Timestamp>()
         .map_or(Duration::ZERO, |asked| {
@@ -92,22 +96,4 @@ pub(crate) fn judge(
         is_ready,
         answer,
     })
-}
-
-/// The plain values of an answer, in objects as they came, over those of the answers before it: what asking for the report
-/// brought, such as its `Location`, is needed for every poll.
-fn answer(before: Option<&Report>, found: &Found) -> Value {
-    let known = before.map(|report| report.answer.clone());
-    let mut answer = known.unwrap_or_else(|| Value::Object(Map::new()));
-    for (path, value) in &found.meta {
-        let mut place = &mut answer;
-        for segment in path.split('.') {
-            if !place.is_object() {
-                *place = Value::Object(Map::new());
-            }
-            place = &mut place[segment];
-        }
-        *place = value.clone();
-    }
-    answer
 }

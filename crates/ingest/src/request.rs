@@ -63,6 +63,8 @@ pub(crate) struct Requests {
     headers: BTreeMap<String, String>,
     /// The incremental parameter and its value.
     incremental: Option<(String, Value)>,
+    /// The URL at which the run begins, where the source has said so.
+    begins_at: Option<String>,
     /// What templates see in every request.
     scope: Value,
     templates: Templates,
@@ -91,6 +93,10 @@ impl Requests {
             base_url: connection.base_url.clone(),
             headers: connection.headers.clone(),
             incremental: sent,
+            begins_at: match start {
+                Some(CursorValue::Token(url)) => Some(url.clone()),
+                _ => None,
+            },
             scope,
             templates: Templates::default(),
             key_parameters: key_parameters.into_iter().map(ToOwned::to_owned).collect(),
@@ -137,7 +143,16 @@ impl Requests {
             parameters,
             &scope,
         )?;
-        if let Position::Url { url } = position {
+        if *paginate == Paginate::OdataDelta {
+            let changes = HeaderValue::from_static("odata.track-changes");
+            request.headers.entry("prefer").or_insert(changes);
+        }
+        let link = match position {
+            Position::Url { url } => Some(url),
+            Position::Start => self.begins_at.as_ref(),
+            _ => None,
+        };
+        if let Some(url) = link {
             let url = Url::parse(url).map_err(|error| {
                 Failure::new(
                     FailureName::Internal,
@@ -333,7 +348,8 @@ impl Requests {
 fn sent_value(start: &CursorValue, form: TimestampForm) -> Value {
     let text = cursor::parameter(start, form);
     match (start, form) {
-        (CursorValue::Text(_), _) | (CursorValue::Timestamp(_), TimestampForm::Iso) => text.into(),
+        (CursorValue::Text(_) | CursorValue::Token(_), _)
+        | (CursorValue::Timestamp(_), TimestampForm::Iso) => text.into(),
         _ => text
             .parse::<i64>()
             .map_or_else(|_| text.into(), Value::from),

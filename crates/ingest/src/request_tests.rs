@@ -53,6 +53,8 @@ fn resource() -> Resource {
             send: TimestampForm::EpochS,
         }),
         personal_data: None,
+        filter: None,
+        answers: Vec::new(),
         key: Vec::new(),
     }
 }

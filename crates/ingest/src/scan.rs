@@ -100,6 +100,8 @@ struct Open {
     trail: Trail,
     /// How much of the path leads to it, where values outside of the records are kept.
     path: usize,
+    /// How many elements have begun, if it is an array.
+    elements: usize,
 }
 
 /// What may come next.
@@ -198,7 +200,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Ends the body and tells what was found in it. An empty one has no records.
+    /// Ends the body and tells what was found in it. An empty one has no records; whether another one should have some,
+    /// `missing` tells.
     pub(crate) fn end(&mut self) -> Result<Found, ScanError> {
         if self.within == Within::Plain && self.open.is_empty() {
             self.end_plain()?;
@@ -208,8 +211,14 @@ impl<'a> Scanner<'a> {
         if !is_empty && (self.expect != Expect::Nothing || self.within != Within::Between) {
             return Err(ScanError::EndsEarly(self.at));
         }
-        if is_empty || self.has_records || !self.targets.has_records() {
-            return Ok(std::mem::take(&mut self.found));
+        self.has_records |= is_empty || !self.targets.has_records();
+        Ok(std::mem::take(&mut self.found))
+    }
+
+    /// What the body does not have though the definition says it has.
+    pub(crate) fn missing(&self) -> Option<ScanError> {
+        if self.has_records {
+            return None;
         }
         let path = self.targets.records_path();
         let keys = if self.keys.is_empty() {
@@ -217,7 +226,7 @@ impl<'a> Scanner<'a> {
         } else {
             format!("`{}`", self.keys.join("`, `"))
         };
-        Err(ScanError::Unexpected(format!(
+        Some(ScanError::Unexpected(format!(
             "has no `{path}`, where the definition's `records` says the records are; its own fields are {keys}"
         )))
     }
@@ -258,13 +267,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn begin_value(&mut self, byte: u8) -> Result<usize, ScanError> {
-        if let Some(open) = self.open.last()
-            && open.is_array
-        {
-            self.trail = Trail::NOWHERE;
-            if open.holds_records {
-                self.begin_record();
-            }
+        if self.open.last().is_some_and(|open| open.is_array) {
+            self.begin_element();
         }
         let field = self.targets.field(self.trail);
         let is_next = self.targets.is_next(self.trail);
@@ -272,6 +276,7 @@ impl<'a> Scanner<'a> {
         match byte {
             b'{' | b'[' => {
                 let is_array = byte == b'[';
+                self.has_records |= self.targets.leads_to_each(self.trail);
                 if is_next {
                     return Err(self.unexpected_next(if is_array {
                         "a list"
@@ -295,6 +300,7 @@ impl<'a> Scanner<'a> {
                     holds_records: is_array && is_records,
                     trail: self.trail,
                     path: self.path.len(),
+                    elements: 0,
                 });
                 self.expect = if is_array {
                     Expect::ValueOrEnd
@@ -304,7 +310,7 @@ impl<'a> Scanner<'a> {
                 Ok(1)
             }
             b'"' => {
-                if is_records {
+                if is_records && !self.targets.may_miss() {
                     return Err(self.unexpected_records("text"));
                 }
                 self.is_key = false;
@@ -312,7 +318,7 @@ impl<'a> Scanner<'a> {
                 let is_needed = field.is_some()
                     || is_next
                     || self.targets.is_last(self.trail)
-                    || self.targets.needs_meta(self.trail);
+                    || self.targets.needs_meta(self.trail, &self.path);
                 self.keep = match is_needed {
                     true => Keep::Needed,
                     false if self.trail.is_meta() => Keep::Welcome,
@@ -322,10 +328,11 @@ impl<'a> Scanner<'a> {
                 Ok(1)
             }
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                if is_records && byte != b'n' {
+                if is_records && byte != b'n' && !self.targets.may_miss() {
                     return Err(self.unexpected_records("a plain value"));
                 }
-                self.has_records |= is_records;
+                self.has_records |=
+                    is_records || (byte == b'n' && self.targets.leads_to_each(self.trail));
                 self.within = Within::Plain;
                 self.plain_at = self.at;
                 self.keep = Keep::Needed;
@@ -336,6 +343,31 @@ impl<'a> Scanner<'a> {
                 let what = format!("{} begins no value", shown(byte));
                 Err(self.not_json(what))
             }
+        }
+    }
+
+    fn begin_element(&mut self) {
+        let Some(open) = self.open.last_mut() else {
+            return;
+        };
+        let number = open.elements;
+        open.elements += 1;
+        let Open {
+            trail,
+            holds_records,
+            path,
+            ..
+        } = *open;
+        if trail.is_meta() {
+            self.path.truncate(path);
+            if path > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&number.to_string());
+        }
+        self.trail = self.targets.element(trail, number, &self.path);
+        if holds_records {
+            self.begin_record();
         }
     }
 
@@ -518,7 +550,9 @@ impl<'a> Scanner<'a> {
                 Scalar::Bool(_) | Scalar::Null => None,
             };
         }
-        if self.trail.is_meta() && !self.path.is_empty() && self.found.meta.len() < META {
+        let has_room =
+            self.found.meta.len() < META || self.targets.needs_meta(self.trail, &self.path);
+        if self.trail.is_meta() && !self.path.is_empty() && has_room {
             let value = match scalar {
                 Scalar::Text(text) => Value::from(*text),
                 Scalar::Number(text) => serde_json::from_str(text).unwrap_or(Value::from(*text)),

@@ -13,7 +13,8 @@ fn scan(targets: &Targets, body: &str, piece: usize) -> Result<Found, ScanError>
     for piece in body.as_bytes().chunks(piece) {
         scanner.write(piece)?;
     }
-    scanner.end()
+    let found = scanner.end()?;
+    scanner.missing().map_or(Ok(found), Err)
 }
 
 /// Scans whole, in single bytes and in pieces between, which must all come to the same.
@@ -294,5 +295,21 @@ proptest! {
         let mut scanner = Scanner::new(&targets);
         scanner.write(bytes).unwrap();
         prop_assert_eq!(scanner.end().is_ok(), bytes.iter().all(u8::is_ascii_whitespace));
+    }
+
+    #[test]
+    fn counts_the_records_that_will_be_read(
+        value in any_value(),
+        steps in proptest::collection::vec(prop_oneof![Just("*"), Just("items"), Just("n")], 0..4),
+        piece in 1_usize..40,
+    ) {
+        let body = value.to_string();
+        let read = millrace_records::json::records(&body, &steps);
+        let counted = scan(&Targets::new(&path(&steps.join(".")), None, None), &body, piece);
+        match counted {
+            Ok(found) => prop_assert_eq!(found.records, read.unwrap().len() as u64),
+            // What is refused here is never stored, so that nobody has to read it.
+            Err(error) => prop_assert!(matches!(error, ScanError::Unexpected(_)), "{}", error),
+        }
     }
 }

@@ -172,6 +172,11 @@ impl Body<'_> {
         Ok(found)
     }
 
+    /// What a body that has ended does not have though the definition says it has.
+    pub(crate) fn missing(&self) -> Option<Untaken> {
+        self.scanner.missing().map(Untaken::from)
+    }
+
     /// Whether a body that has ended is, byte for byte, the last one that was kept. Only one of its length can be, and
     /// only for such a one the hash is waited for.
     pub(crate) async fn repeats_the_last(&mut self) -> Result<bool, Untaken> {

@@ -104,10 +104,16 @@ impl<'a> Slices<'a> {
         match &mut self.parents {
             None if number >= each => return Ok(At::End),
             None => {}
-            Some(parents) => match parents.at(number / each).await? {
-                Found::Record(record) => drop(scope.insert("parent".to_owned(), record)),
-                Found::NotYet => return Ok(At::NotYet),
-                Found::End => return Ok(At::End),
+            Some(parents) => loop {
+                match parents.at(number / each).await? {
+                    Found::Record(record) => {
+                        scope.insert("parent".to_owned(), record);
+                        break;
+                    }
+                    Found::Filtered => number = (number / each + 1) * each,
+                    Found::NotYet => return Ok(At::NotYet),
+                    Found::End => return Ok(At::End),
+                }
             },
         }
         let whole = number;

@@ -2,6 +2,7 @@
 
 use crate::cursor::CursorKind;
 use millrace_model::definition::FieldPath;
+use millrace_records::json::EACH;
 
 /// Where in a body that lies which is looked for.
 #[derive(Clone, Debug)]
@@ -12,6 +13,9 @@ pub(crate) struct Targets {
     next: Option<Vec<String>>,
     last: Option<Vec<String>>,
     meta: Meta,
+    /// Under these paths all plain values outside of the records are kept, those in lists included, as far as there is
+    /// room.
+    below: Vec<String>,
 }
 
 /// Which plain values outside of the records are kept.
@@ -25,6 +29,9 @@ enum Meta {
 
 /// How deep values outside of the records are looked for, where all are.
 const META_DEPTH: usize = 6;
+
+/// Of how many elements of a list outside of the records values are kept.
+const ELEMENTS: usize = 8;
 
 /// How many of a path's segments lead to a value; `OFF` where they lead elsewhere.
 type Progress = u8;
@@ -80,6 +87,7 @@ impl Targets {
             next: next.map(segments),
             last: None,
             meta: Meta::At(Vec::new()),
+            below: Vec::new(),
         }
     }
 
@@ -91,6 +99,7 @@ impl Targets {
             next: None,
             last: None,
             meta: Meta::All,
+            below: vec![String::new()],
         }
     }
 
@@ -117,6 +126,12 @@ impl Targets {
         self
     }
 
+    /// With all plain values under those paths.
+    pub(crate) fn and_below(mut self, paths: Vec<String>) -> Self {
+        self.below = paths;
+        self
+    }
+
     /// The trail of the body itself.
     pub(crate) fn body(&self) -> Trail {
         Trail {
@@ -124,7 +139,8 @@ impl Targets {
             field: OFF,
             next: if self.next.is_some() { 0 } else { OFF },
             last: OFF,
-            meta: !matches!(&self.meta, Meta::At(paths) if paths.is_empty()),
+            meta: !self.below.is_empty()
+                || !matches!(&self.meta, Meta::At(paths) if paths.is_empty()),
         }
     }
 
@@ -154,20 +170,54 @@ impl Targets {
         }
     }
 
-    fn leads_to_meta(&self, path: &str) -> bool {
-        match &self.meta {
-            Meta::All => path.split('.').count() <= META_DEPTH,
-            Meta::At(wanted) => wanted.iter().any(|wanted| {
-                wanted
-                    .strip_prefix(path)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            }),
+    /// The trail of an element of a list that lies on `trail`; `path` is that of element `number`, for values outside of
+    /// the records.
+    pub(crate) fn element(&self, trail: Trail, number: usize, path: &str) -> Trail {
+        let records = if self.leads_to_each(trail) {
+            trail.records + 1
+        } else {
+            OFF
+        };
+        Trail {
+            records,
+            meta: trail.meta && number < ELEMENTS && self.lies_below(path),
+            ..Trail::NOWHERE
         }
     }
 
-    /// Whether a value outside of the records is needed, and not only welcome.
-    pub(crate) fn needs_meta(&self, trail: Trail) -> bool {
-        trail.meta && matches!(self.meta, Meta::At(_))
+    /// Whether records lie in every member or element of the value there.
+    pub(crate) fn leads_to_each(&self, trail: Trail) -> bool {
+        let records = self.records.as_ref();
+        let step = records.and_then(|path| path.get(usize::from(trail.records)));
+        step.is_some_and(|step| step == EACH)
+    }
+
+    /// Whether a value that is no record may lie where records do.
+    pub(crate) fn may_miss(&self) -> bool {
+        let mut steps = self.records.iter().flatten();
+        steps.any(|step| step == EACH)
+    }
+
+    fn leads_to_meta(&self, path: &str) -> bool {
+        let is_wanted = match &self.meta {
+            Meta::All => path.split('.').count() <= META_DEPTH,
+            Meta::At(wanted) => wanted.iter().any(|wanted| begins_with(wanted, path)),
+        };
+        is_wanted || self.lies_below(path)
+    }
+
+    /// Whether a path lies under, or on the way to, one of those under which all values are kept.
+    fn lies_below(&self, path: &str) -> bool {
+        path.split('.').count() <= META_DEPTH
+            && self
+                .below
+                .iter()
+                .any(|below| begins_with(below, path) || begins_with(path, below))
+    }
+
+    /// Whether the value at that path outside of the records is needed, and not only welcome.
+    pub(crate) fn needs_meta(&self, trail: Trail, path: &str) -> bool {
+        trail.meta && matches!(&self.meta, Meta::At(wanted) if wanted.iter().any(|one| one == path))
     }
 
     /// Whether the last record's value that leads on lies there.
@@ -222,6 +272,14 @@ impl Targets {
     }
 }
 
+/// Whether a path begins with the steps of another one.
+fn begins_with(path: &str, start: &str) -> bool {
+    start.is_empty()
+        || path
+            .strip_prefix(start)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 fn arrived(path: &[String], progress: Progress) -> bool {
     progress != OFF && usize::from(progress) == path.len()
 }
@@ -231,7 +289,7 @@ fn follow(path: &[String], progress: Progress, key: &str) -> Progress {
     let is_next = progress != OFF
         && path
             .get(usize::from(progress))
-            .is_some_and(|segment| segment == key);
+            .is_some_and(|segment| segment == key || segment == EACH);
     if is_next { progress + 1 } else { OFF }
 }
 

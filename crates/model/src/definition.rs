@@ -1,6 +1,7 @@
 //! The three kinds of definitions, validated. What an author may write is parsed from YAML elsewhere in this crate; what
 //! stands here is what the steps work with, and it serialises to the JSON in which a run pins its definition.
 
+pub mod answer;
 pub mod auth;
 pub mod connection;
 pub mod endpoint;

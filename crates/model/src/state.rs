@@ -36,7 +36,7 @@ pub struct CompleteRun {
 }
 
 impl ResourceState {
-    /// Notes that a run is complete and moves the cursor, which never goes back. Says `false`, and changes nothing,
+    /// Notes that a run is complete and moves the cursor, which never goes back unless it is a token. Says `false`, and changes nothing,
     /// where that was noted before.
     pub fn complete(
         &mut self,
@@ -57,8 +57,10 @@ impl ResourceState {
         });
         let surplus = self.runs.len().saturating_sub(KEPT_RUNS);
         self.runs.drain(..surplus);
+        let known = self.cursor.as_ref();
         if let Some(cursor) = cursor
-            && self.cursor.as_ref().is_none_or(|known| *known < cursor)
+            && (matches!(cursor, CursorValue::Token(_))
+                || known.is_none_or(|known| *known < cursor))
         {
             self.cursor = Some(cursor);
         }
@@ -98,6 +100,15 @@ mod tests {
             assert!(state.cursor >= Some(CursorValue::Timestamp(7)));
         }
         assert_eq!(state.cursor, Some(CursorValue::Timestamp(8)));
+    }
+
+    #[test]
+    fn a_token_takes_the_place_of_the_one_before() {
+        let mut state = ResourceState::default();
+        for (second, token) in [(1, "z"), (2, "a")] {
+            state.complete(&run(second), 1, 1, Some(CursorValue::Token(token.into())));
+            assert_eq!(state.cursor, Some(CursorValue::Token(token.into())));
+        }
     }
 
     #[test]

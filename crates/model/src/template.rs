@@ -4,7 +4,7 @@
 //! error, and so is a template that works for too long.
 
 use minijinja::value::{Value as Any, ValueKind};
-use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, ErrorKind, Expression, Output, State, UndefinedBehavior};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -32,12 +32,30 @@ pub struct TemplateError {
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
+    /// The same, where a name that is not there is nothing, and no error: what a source leaves out is left out.
+    lenient: Environment<'static>,
+}
+
+/// A condition that is asked for more than once.
+#[derive(Debug)]
+pub struct Condition<'t> {
+    text: &'t str,
+    expression: Expression<'t, 't>,
 }
 
 impl Default for Templates {
     fn default() -> Self {
+        Self {
+            environment: Self::environment(UndefinedBehavior::Strict),
+            lenient: Self::environment(UndefinedBehavior::Chainable),
+        }
+    }
+}
+
+impl Templates {
+    fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_undefined_behavior(undefined);
         environment.set_fuel(Some(FUEL));
         environment.set_keep_trailing_newline(true);
         environment.set_auto_escape_callback(|name| match name {
@@ -47,11 +65,9 @@ impl Default for Templates {
         });
         environment.set_formatter(write);
         dates::add_to(&mut environment);
-        Self { environment }
+        environment
     }
-}
 
-impl Templates {
     /// The text with its values put in as they are.
     pub fn text(&self, template: &str, scope: &Value) -> Result<String, TemplateError> {
         self.render(TEXT, template, scope)
@@ -100,9 +116,19 @@ impl Templates {
         })
     }
 
-    /// Whether an expression holds.
+    /// Whether a condition holds. What is not there is nothing: `answer.error` does not hold where there is none.
     pub fn holds(&self, expression: &str, scope: &Value) -> Result<bool, TemplateError> {
-        Ok(self.evaluate(expression, scope)?.is_true())
+        self.condition(expression)?.holds(scope)
+    }
+
+    /// A condition that is asked for more than once.
+    pub fn condition<'t>(&'t self, expression: &'t str) -> Result<Condition<'t>, TemplateError> {
+        closed(expression)?;
+        let compiled = self.lenient.compile_expression(expression);
+        Ok(Condition {
+            text: expression,
+            expression: compiled.map_err(|error| told(expression, &error))?,
+        })
     }
 
     fn evaluate(&self, expression: &str, scope: &Value) -> Result<Any, TemplateError> {
@@ -133,11 +159,21 @@ impl Templates {
 
     /// The names that an expression uses.
     pub fn names_of_expression(&self, expression: &str) -> Result<BTreeSet<String>, TemplateError> {
+        closed(expression)?;
         let parsed = self
             .environment
             .compile_expression(expression)
             .map_err(|error| told(expression, &error))?;
         Ok(parsed.undeclared_variables(true).into_iter().collect())
+    }
+}
+
+impl Condition<'_> {
+    /// Whether it holds.
+    pub fn holds(&self, scope: &Value) -> Result<bool, TemplateError> {
+        let value = self.expression.eval(Any::from_serialize(scope));
+        let value = value.map_err(|error| told(self.text, &error))?;
+        Ok(value.is_true())
     }
 }
 
@@ -381,6 +417,8 @@ mod tests {
             let _ = templates.path(&template, &scope());
             let _ = templates.value(&template, &scope());
             let _ = templates.names(&template);
+            let _ = templates.names_of_expression(&template);
+            let _ = templates.holds(&template, &scope());
             let _ = templates.json(&Value::String(template), &scope());
         }
 
@@ -391,6 +429,29 @@ mod tests {
                 let url = url::Url::parse(&format!("http://localhost{path}?c")).unwrap();
                 proptest::prop_assert_eq!(url.path_segments().unwrap().count(), 3);
                 proptest::prop_assert_eq!(url.query(), Some("c"));
+            }
+        }
+
+        #[test]
+        fn any_form_of_a_time_and_any_duration_is_refused_or_written_without_a_panic(
+            form in "[%a-zA-Z0-9:.# -]{0,20}",
+            duration in "[0-9]{0,25}(ms|s|m|h|d|w)?",
+            zone in "(UTC|Europe/Berlin|[A-Za-z/]{0,12})",
+            millis in proptest::num::i64::ANY,
+            text in "[0-9TZ:.+-]{0,30}",
+        ) {
+            let templates = Templates::default();
+            for time in [json!(millis), json!(text), json!("2026-03-01T06:30:00Z")] {
+                let scope = json!({ "time": time, "form": form, "by": duration, "zone": zone });
+                for template in [
+                    "{{ time | date(form) }}",
+                    "{{ time | date(form, zone) }}",
+                    "{{ time | plus(by) }}",
+                    "{{ time | minus(by) | epoch_s }}",
+                    "{{ time | epoch_ms }}",
+                ] {
+                    let _ = templates.text(template, &scope);
+                }
             }
         }
     }

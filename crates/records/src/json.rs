@@ -276,43 +276,89 @@ fn code_unit(text: &str) -> (Option<u32>, &str) {
     }
 }
 
-/// Where the records of a body lie: the elements of the list at that path, or the one object there. A body that ends too
-/// early is malformed even where all its records could be found.
+/// The step of a path that leads to every member of an object, and to every element of a list.
+pub const EACH: &str = "*";
+
+/// Where the records of a body lie: the elements of the list at that path, or the one object there. A step `*` leads to
+/// every member of an object and every element of a list; what is neither of them there is no record. A body that ends
+/// too early is malformed even where all its records could be found.
 pub fn records(body: &str, path: &[&str]) -> Result<Vec<Range<usize>>, Malformed> {
     let start = if body.starts_with('\u{feff}') { 3 } else { 0 };
     let mut cursor = Cursor::new(body, start);
     if cursor.peek().is_err() {
         return Ok(Vec::new());
     }
-    let mut found = None;
-    find(&mut cursor, path, &mut found)?;
+    let mut finder = Finder {
+        found: None,
+        has_each: path.contains(&EACH),
+    };
+    finder.find(&mut cursor, path)?;
     if cursor.peek().is_ok() {
         return Err(Malformed::new(cursor.at, "something stands behind its end"));
     }
-    found.ok_or_else(|| Malformed::new(start, format!("there is no `{}`", path.join("."))))
+    finder
+        .found
+        .ok_or_else(|| Malformed::new(start, format!("there is no `{}`", path.join("."))))
 }
 
-fn find(
-    cursor: &mut Cursor<'_>,
-    path: &[&str],
-    found: &mut Option<Vec<Range<usize>>>,
-) -> Result<(), Malformed> {
-    let first = cursor.peek()?;
-    let Some((segment, rest)) = path.split_first() else {
-        *found = Some(match first {
-            b'[' => elements(cursor)?,
-            b'n' => {
-                cursor.skip()?;
-                Vec::new()
+struct Finder {
+    /// None until the path has led anywhere.
+    found: Option<Vec<Range<usize>>>,
+    has_each: bool,
+}
+
+impl Finder {
+    fn find(&mut self, cursor: &mut Cursor<'_>, path: &[&str]) -> Result<(), Malformed> {
+        let Some((segment, rest)) = path.split_first() else {
+            return self.take(cursor);
+        };
+        let leads_to_each = *segment == EACH;
+        match cursor.peek()? {
+            b'{' => {
+                self.found = self.found.take().or(leads_to_each.then(Vec::new));
+                each_member(cursor, |cursor, name| {
+                    if leads_to_each || name == *segment {
+                        self.find(cursor, rest)
+                    } else {
+                        cursor.skip().map(drop)
+                    }
+                })
             }
-            _ => vec![cursor.skip()?],
-        });
-        return Ok(());
-    };
-    if first != b'{' {
-        cursor.skip()?;
-        return Ok(());
+            b'[' if leads_to_each => {
+                self.found.get_or_insert_default();
+                each_element(cursor, |cursor| self.find(cursor, rest))
+            }
+            first => {
+                if leads_to_each && first == b'n' {
+                    self.found.get_or_insert_default();
+                }
+                cursor.skip().map(drop)
+            }
+        }
     }
+
+    /// Takes the records at the path's end.
+    fn take(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+        let first = cursor.peek()?;
+        let found = self.found.get_or_insert_default();
+        if first == b'[' {
+            return each_element(cursor, |cursor| {
+                found.push(cursor.skip()?);
+                Ok(())
+            });
+        }
+        let span = cursor.skip()?;
+        if first == b'{' || (first != b'n' && !self.has_each) {
+            found.push(span);
+        }
+        Ok(())
+    }
+}
+
+fn each_member(
+    cursor: &mut Cursor<'_>,
+    mut take: impl FnMut(&mut Cursor<'_>, &str) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     cursor.expect(b'{')?;
     if cursor.peek()? == b'}' {
         return cursor.expect(b'}');
@@ -321,28 +367,25 @@ fn find(
         cursor.peek()?;
         let name = cursor.quoted()?.text();
         cursor.expect(b':')?;
-        if name == *segment {
-            find(cursor, rest, found)?;
-        } else {
-            cursor.skip()?;
-        }
+        take(cursor, &name)?;
         if !cursor.another(b'}')? {
             return Ok(());
         }
     }
 }
 
-fn elements(cursor: &mut Cursor<'_>) -> Result<Vec<Range<usize>>, Malformed> {
+fn each_element(
+    cursor: &mut Cursor<'_>,
+    mut take: impl FnMut(&mut Cursor<'_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     cursor.expect(b'[')?;
-    let mut elements = Vec::new();
     if cursor.peek()? == b']' {
-        cursor.expect(b']')?;
-        return Ok(elements);
+        return cursor.expect(b']');
     }
     loop {
-        elements.push(cursor.skip()?);
+        take(cursor)?;
         if !cursor.another(b']')? {
-            return Ok(elements);
+            return Ok(());
         }
     }
 }
@@ -379,6 +422,22 @@ mod tests {
     }
 
     #[test]
+    fn a_star_leads_to_every_member_and_element() {
+        let body = r#"{"shops":[{"rows":[1,2]},{"rows":null},{},{"rows":{"a":3}},5]}"#;
+        assert_eq!(
+            found(body, &["shops", "*", "rows"]),
+            ["1", "2", r#"{"a":3}"#]
+        );
+        let by_name = r#"{"eur":{"rate":1},"usd":{"rate":2},"at":"today","none":null}"#;
+        assert_eq!(found(by_name, &["*"]), [r#"{"rate":1}"#, r#"{"rate":2}"#]);
+        assert_eq!(found("[[1],[2,3]]", &["*"]), ["1", "2", "3"]);
+        for empty in [r#"{"a":{}}"#, r#"{"a":[]}"#, r#"{"a":null}"#] {
+            assert_eq!(found(empty, &["a", "*", "rows"]), [""; 0]);
+        }
+        assert!(records(r#"{"b":{}}"#, &["a", "*"]).is_err());
+    }
+
+    #[test]
     fn a_body_that_was_cut_is_malformed_wherever_the_cut_is() {
         let body = r#"{"meta":{"n":2},"features":[{"id":"a","v":[1,2]},{"id":"b\"","v":null}],"bbox":[1.5,-2e3]}"#;
         assert_eq!(found(body, &["features"]).len(), 2);
@@ -409,6 +468,7 @@ mod tests {
         #[test]
         fn any_bytes_are_refused_or_read_without_a_panic(text in "[\\[\\]{}\",:0-9.eE+\\-tfn \\\\u]*") {
             let _ = records(&text, &["a"]);
+            let _ = records(&text, &["*", "a", "*"]);
             let _ = records(&text, &[]);
         }
     }

@@ -7,14 +7,25 @@ pub use json::Malformed;
 
 use millrace_model::definition::pipeline::Resource;
 use millrace_model::raw::Page;
-use serde_json::{Map, Value};
+use millrace_model::template::Templates;
+use serde_json::{Map, Value, json};
+use std::fmt::Display;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The rules of one resource.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Where in a body the records are.
     path: Vec<String>,
+    filter: Option<Filter>,
+}
+
+/// The condition that a record has to meet.
+#[derive(Clone, Debug)]
+struct Filter {
+    expression: String,
+    templates: Arc<Templates>,
 }
 
 /// A body as JSON text, and where in it the records lie.
@@ -31,11 +42,37 @@ impl Rules {
     pub fn of(resource: &Resource) -> Self {
         Self {
             path: resource.records.segments().map(str::to_owned).collect(),
+            filter: resource.filter.as_ref().map(|expression| Filter {
+                expression: expression.clone(),
+                templates: Arc::default(),
+            }),
         }
     }
 
-    /// Reads a body that was stored as this page.
+    /// Reads a body that was stored as this page: the records that the resource's filter lets through.
     pub fn read(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
+        let mut ready = self.read_all(body, page)?;
+        if let Some(filter) = &self.filter {
+            filter.apply(&mut ready)?;
+        }
+        Ok(ready)
+    }
+
+    /// Whether the resource's filter lets a record through.
+    pub fn keeps(&self, record: &Value) -> Result<bool, String> {
+        let Some(Filter {
+            expression,
+            templates,
+        }) = &self.filter
+        else {
+            return Ok(true);
+        };
+        let kept = templates.holds(expression, &json!({ "record": record }));
+        kept.map_err(|error| error.to_string())
+    }
+
+    /// Reads a body with all its records, as many as the page says.
+    pub fn read_all(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
         let text = String::from_utf8(body)
             .map_err(|error| Malformed::new(error.utf8_error().valid_up_to(), "it is not UTF-8"))?;
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
@@ -47,6 +84,27 @@ impl Rules {
             Some(carried) if !carried.is_empty() => ready.with(carried),
             _ => ready,
         })
+    }
+}
+
+impl Filter {
+    fn apply(&self, ready: &mut Ready) -> Result<(), Malformed> {
+        let bad = |at: usize, error: &dyn Display| {
+            Malformed::new(at, format!("the filter cannot judge this record: {error}"))
+        };
+        let condition = self.templates.condition(&self.expression);
+        let condition = condition.map_err(|error| bad(0, &error))?;
+        let mut kept = Vec::with_capacity(ready.records.len());
+        for span in ready.records.drain(..) {
+            let record: Value = serde_json::from_str(&ready.text[span.clone()])
+                .map_err(|error| bad(span.start, &error))?;
+            let holds = condition.holds(&json!({ "record": record }));
+            if holds.map_err(|error| bad(span.start, &error))? {
+                kept.push(span);
+            }
+        }
+        ready.records = kept;
+        Ok(())
     }
 }
 
@@ -81,7 +139,6 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn records_get_the_fields_of_their_slice() {
@@ -99,5 +156,25 @@ mod tests {
         let only = json!({ "order": 7, "note": "\"x\"" });
         let with_own = json!({ "order": 7, "note": "\"x\"", "a": 1 });
         assert_eq!(records, [with_own, only.clone(), only, json!(5)]);
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_its_condition_holds_for() {
+        let filter = Filter {
+            expression: "record.state != 'draft' and record.sum | int >= 10".to_owned(),
+            templates: Arc::default(),
+        };
+        let text =
+            r#"[{"state":"draft","sum":"70"},{"state":"paid","sum":"12"},{"sum":3},{"sum":11}]"#;
+        let mut ready = Ready {
+            text: text.to_owned(),
+            records: json::records(text, &[]).expect("JSON"),
+        };
+        filter.apply(&mut ready).expect("a judgement");
+        let kept = ready.records.iter().map(|span| &text[span.clone()]);
+        assert_eq!(
+            kept.collect::<Vec<_>>(),
+            [r#"{"state":"paid","sum":"12"}"#, r#"{"sum":11}"#]
+        );
     }
 }

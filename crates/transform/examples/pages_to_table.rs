@@ -159,6 +159,8 @@ fn pinned(write: WriteMode) -> Pinned {
         records: FieldPath(String::new()),
         incremental: None,
         personal_data: None,
+        filter: None,
+        answers: Vec::new(),
         key: Vec::new(),
     };
     let table = Table {

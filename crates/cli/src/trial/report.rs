@@ -261,5 +261,6 @@ fn kind(paginate: &Paginate) -> &'static str {
         Paginate::NextLink { .. } => "next_link",
         Paginate::LinkHeader => "link_header",
         Paginate::Odata => "odata",
+        Paginate::OdataDelta => "odata_delta",
     }
 }

@@ -164,3 +164,150 @@ fn links_may_be_relative_and_stay_with_their_host() {
         assert!(failure.message.contains(link), "{failure}");
     }
 }
+
+/// Every paginator that a definition may name.
+fn any_paginate() -> impl Strategy<Value = Paginate> {
+    let path = || {
+        prop_oneof![Just("n"), Just("next"), Just("a.b")]
+            .prop_map(|path| FieldPath(path.to_owned()))
+    };
+    let end = (
+        proptest::option::of(path()),
+        proptest::option::of(path()),
+        proptest::option::of(path()),
+    )
+        .prop_map(|(has_more, total, pages)| End {
+            has_more,
+            total,
+            pages,
+        });
+    prop_oneof![
+        Just(Paginate::Auto),
+        Just(Paginate::None),
+        Just(Paginate::LinkHeader),
+        Just(Paginate::Odata),
+        Just(Paginate::OdataDelta),
+        path().prop_map(|path| Paginate::NextLink { path }),
+        (1..=u64::MAX, any::<u64>(), end.clone()).prop_map(|(limit, first, end)| {
+            Paginate::Offset {
+                offset_param: "offset".into(),
+                limit_param: "limit".into(),
+                limit,
+                first,
+                end,
+            }
+        }),
+        (
+            proptest::option::of(1..=u64::MAX),
+            any::<u64>(),
+            end.clone()
+        )
+            .prop_map(|(size, first, end)| {
+                Paginate::Page {
+                    page_param: "page".into(),
+                    size_param: None,
+                    size,
+                    first,
+                    end,
+                }
+            }),
+        (path(), end.clone()).prop_map(|(path, end)| Paginate::Cursor {
+            param: "after".into(),
+            token: Token::Body(path),
+            end,
+        }),
+        (path(), end).prop_map(|(field, end)| Paginate::Keyset {
+            param: "after".into(),
+            field,
+            limit_param: None,
+            limit: Some(2),
+            end,
+        }),
+    ]
+}
+
+/// What a hostile answer may say.
+fn any_found() -> impl Strategy<Value = Found> {
+    let text = prop_oneof![
+        "\\PC{0,12}",
+        Just("/v1/items?page=2".to_owned()),
+        Just("//evil".to_owned())
+    ];
+    let value = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.clone().prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        Just("n"),
+        Just("next"),
+        Just("a.b"),
+        Just("total"),
+        Just("page"),
+        Just("pages"),
+        Just("offset"),
+        Just("limit"),
+        Just("@odata.nextLink"),
+        Just("@odata.deltaLink"),
+        Just("next_cursor"),
+        Just("meta.page"),
+    ];
+    let meta = proptest::collection::btree_map(key.prop_map(str::to_owned), value, 0..6);
+    (
+        prop_oneof![0_u64..5, any::<u64>()],
+        proptest::option::of(text.clone()),
+        proptest::option::of(text),
+        meta,
+    )
+        .prop_map(|(records, next, last, meta)| Found {
+            records,
+            next,
+            last,
+            meta,
+            cursor: None,
+        })
+}
+
+fn any_position() -> impl Strategy<Value = Position> {
+    prop_oneof![
+        Just(Position::Start),
+        any::<u64>().prop_map(|offset| Position::Offset { offset }),
+        any::<u64>().prop_map(|page| Position::Page { page }),
+        "\\PC{0,12}".prop_map(|cursor| Position::Cursor { cursor }),
+        Just(Position::Url {
+            url: "https://api.example.com/v1/items".into()
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_answer_is_followed_or_refused_without_a_panic(
+        paginate in any_paginate(),
+        position in any_position(),
+        found in any_found(),
+    ) {
+        let (url, hints) = (url(), Hints::default());
+        let answer = Answer { url: &url, hints: &hints, found: &found };
+        let led = next(&paginate, &position, answer);
+        if let Ok(Position::Url { url: led }) = &led {
+            prop_assert_eq!(Url::parse(led).unwrap().origin(), url.origin(), "a credential would go there");
+        }
+        // Numbers only grow, so that a source cannot send a pull back and forth between two of them.
+        match (&position, &led) {
+            (Position::Offset { offset: from }, Ok(Position::Offset { offset: to }))
+            | (Position::Page { page: from }, Ok(Position::Page { page: to })) => prop_assert!(from < to),
+            _ => {}
+        }
+        let _ = next_run(&paginate, answer);
+        let _ = parameters(&paginate, &position);
+        let _ = variables(&paginate, &position);
+        if let Some(choice) = detect(answer) {
+            let _ = next(&choice.paginate, &position, answer);
+        }
+        let _ = doubt(&found);
+    }
+}

@@ -57,8 +57,8 @@ impl Pull<'_> {
             }
             At::Slice(slice) => {
                 self.segment.forget_last();
-                if self.position == Position::Start {
-                    self.position = first_of(number);
+                if self.position == Position::Start || slice.number != number {
+                    self.position = first_of(slice.number);
                 }
                 self.slice = Some(*slice);
             }

@@ -14,6 +14,8 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(super) enum Found {
     Record(Value),
+    /// One that the parent's filter holds back.
+    Filtered,
     /// The parent is not complete yet.
     NotYet,
     End,
@@ -94,7 +96,17 @@ impl<'a> Parents<'a> {
         let index = usize::try_from(number.checked_sub(page.before)?).ok()?;
         let span = page.ready.records.get(index)?;
         let record = serde_json::from_str(&page.ready.text[span.clone()]);
-        Some(record.map(Found::Record).map_err(|error| {
+        let found = record
+            .map_err(|error| error.to_string())
+            .and_then(|record| {
+                let is_kept = self.rules.keeps(&record)?;
+                Ok(if is_kept {
+                    Found::Record(record)
+                } else {
+                    Found::Filtered
+                })
+            });
+        Some(found.map_err(|error| {
             let name = self.resource;
             let message = format!("record {number} of `{name}`, a parent, is not sound: {error}");
             Failure::new(FailureName::BadAnswer, message)
@@ -152,7 +164,7 @@ impl<'a> Parents<'a> {
         let frame = self.objects.get_range(&object, range).await?;
         let length = page.body_length as usize;
         let body = zstd::bulk::decompress(&frame, length).map_err(|_| missing(&object))?;
-        let ready = self.rules.read(body, &page).map_err(|malformed| {
+        let ready = self.rules.read_all(body, &page).map_err(|malformed| {
             let message = format!(
                 "the answer in `{object}` for {} cannot be read at byte {}: {}",
                 page.url, malformed.at, malformed.what

@@ -1,5 +1,6 @@
 //! Sources that would lead a pull in circles, or away.
 
+use crate::plant::{Plant, Source, json_of};
 use crate::support::{World, serve};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use millrace_model::FailureName;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::connection::{Auth, KeyPlace};
 use millrace_model::definition::pipeline::{End, Paginate, Token};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -143,4 +145,42 @@ async fn a_credential_follows_redirects_within_the_host_and_to_no_other() {
         World::new(&far, "/items", "items").pull(1).await.ids(),
         ["false"]
     );
+}
+
+/// Pages of which each leads to any other one, or to none: whatever the links are, a pull ends, and asks for each page
+/// once, but for the one that comes again right away, which is asked for anew.
+#[tokio::test]
+async fn whatever_the_links_a_pull_ends() {
+    const PAGES: usize = 6;
+    for _ in 0..40 {
+        let links: Vec<usize> = (0..PAGES)
+            .map(|_| rand::random::<u32>() as usize % (PAGES + 1))
+            .collect();
+        let seen = links.clone();
+        let source = Source::new(move |asked| {
+            let page = asked.number("page", 0);
+            let next = (seen[page] < PAGES).then(|| format!("/items?page={}", seen[page]));
+            json_of(json!({ "items": [{ "id": page }], "next": next }))
+        })
+        .await;
+        let plant = Plant::new(
+            &source.url,
+            "
+  - { name: items, connection: source, path: /items, records: items, paginate: { next_link: { path: next } } }
+",
+        );
+        let outcome = plant.run("items").await;
+        let asked: Vec<usize> = source
+            .asked()
+            .iter()
+            .map(|asked| asked.number("page", 0))
+            .collect();
+        assert!(asked.len() <= PAGES + 4, "{links:?}: {asked:?}");
+        if let Err(failure) = outcome {
+            assert!(
+                failure.message.contains("would never end"),
+                "{links:?}: {failure}"
+            );
+        }
+    }
 }

@@ -5,8 +5,10 @@
     reason = "a test that meets what it does not expect should panic"
 )]
 
+mod answers;
 mod auth;
 mod children;
+mod delta;
 mod endless;
 mod incremental;
 mod pages;

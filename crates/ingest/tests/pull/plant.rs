@@ -157,8 +157,13 @@ impl Plant {
     }
 
     pub async fn run(&self, name: &str) -> Result<StepOutput, Failure> {
+        self.run_again(1, name).await
+    }
+
+    /// Pulls a resource in the run of that number.
+    pub async fn run_again(&self, run: u32, name: &str) -> Result<StepOutput, Failure> {
         self.ingest()
-            .run(&self.input(1, name).await, Deadline::NONE, &Unobserved)
+            .run(&self.input(run, name).await, Deadline::NONE, &Unobserved)
             .await
     }
 
@@ -174,7 +179,11 @@ impl Plant {
     }
 
     pub async fn manifests(&self, name: &str) -> Vec<Manifest> {
-        let folder = keys::raw_manifests("seismology", name, &run_id(1));
+        self.manifests_of(1, name).await
+    }
+
+    async fn manifests_of(&self, run: u32, name: &str) -> Vec<Manifest> {
+        let folder = keys::raw_manifests("seismology", name, &run_id(run));
         let mut manifests = Vec::new();
         for entry in self.objects.list(&folder, None, 10_000).await.unwrap() {
             manifests.push(
@@ -188,9 +197,14 @@ impl Plant {
     }
 
     pub async fn records(&self, name: &str) -> Vec<Value> {
+        self.records_of(1, name).await
+    }
+
+    /// The records of the run of that number, as transform reads them.
+    pub async fn records_of(&self, run: u32, name: &str) -> Vec<Value> {
         let rules = Rules::of(self.pinned.pipeline.resource(name).unwrap());
         let mut records = Vec::new();
-        for manifest in self.manifests(name).await {
+        for manifest in self.manifests_of(run, name).await {
             let Some(object) = manifest.object else {
                 continue;
             };
@@ -198,8 +212,10 @@ impl Plant {
             for page in manifest.pages.iter().filter(|page| !page.origin.is_aside) {
                 let frame =
                     &object.bytes[page.offset as usize..(page.offset + page.length) as usize];
-                let ready = rules.read(zstd::decode_all(frame).unwrap(), page).unwrap();
-                assert_eq!(ready.records.len() as u64, page.records, "{}", page.url);
+                let body = zstd::decode_all(frame).unwrap();
+                let all = rules.read_all(body.clone(), page).unwrap();
+                assert_eq!(all.records.len() as u64, page.records, "{}", page.url);
+                let ready = rules.read(body, page).unwrap();
                 records.extend(
                     ready.records.iter().map(|span| {
                         serde_json::from_str::<Value>(&ready.text[span.clone()]).unwrap()

@@ -198,6 +198,8 @@ impl World {
                 records: FieldPath(records.into()),
                 incremental: None,
                 personal_data: None,
+                filter: None,
+                answers: Vec::new(),
                 key: vec![FieldPath("id".into())],
             },
             secrets: Arc::new(OneSecret::new("none")),

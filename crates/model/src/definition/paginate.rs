@@ -74,6 +74,8 @@ pub enum Paginate {
     LinkHeader,
     /// By OData's own link: `@odata.nextLink`, `odata.nextLink` or `d.__next`. Ends where there is none.
     Odata,
+    /// The same, and the next run begins at the link to what changes from then on that the last page has.
+    OdataDelta,
 }
 
 /// Where the token of the next page is.
@@ -122,9 +124,12 @@ impl Paginate {
             | Self::Page { end, .. }
             | Self::Cursor { end, .. }
             | Self::Keyset { end, .. } => Some(end),
-            Self::Auto | Self::None | Self::NextLink { .. } | Self::LinkHeader | Self::Odata => {
-                None
-            }
+            Self::Auto
+            | Self::None
+            | Self::NextLink { .. }
+            | Self::LinkHeader
+            | Self::Odata
+            | Self::OdataDelta => None,
         }
     }
 
@@ -151,9 +156,12 @@ impl Paginate {
                 .chain(limit_param)
                 .map(String::as_str)
                 .collect(),
-            Self::Auto | Self::None | Self::NextLink { .. } | Self::LinkHeader | Self::Odata => {
-                Vec::new()
-            }
+            Self::Auto
+            | Self::None
+            | Self::NextLink { .. }
+            | Self::LinkHeader
+            | Self::Odata
+            | Self::OdataDelta => Vec::new(),
         }
     }
 }

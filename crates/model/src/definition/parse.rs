@@ -1,6 +1,7 @@
 //! YAML → wire type → domain type. What comes out has been checked as far as one file can be; what takes several is
 //! checked by `DefinitionSet`.
 
+mod answer;
 mod auth;
 mod connection;
 mod endpoint;

@@ -1,5 +1,6 @@
 //! A pipeline: what is pulled, what it becomes, where it goes.
 
+use super::answer::AnswerRule;
 pub use super::expectation::{Expectation, Otherwise, RowCount, Rule};
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
@@ -102,8 +103,15 @@ pub struct Resource {
     pub report: Option<Report>,
     /// How the next page is asked for.
     pub paginate: Paginate,
-    /// Where in the body the list of records is; the empty path where the body itself is the list (or one record).
+    /// Where in the body the list of records is; the empty path where the body itself is the list (or one record). A step
+    /// `*` leads to every member and element.
     pub records: FieldPath,
+    /// The condition of the records that count, over `record`; none where all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// What answers mean where their status does not say it; the first one whose condition holds counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswerRule>,
     /// How only what changed is asked for; none where every run pulls all.
     pub incremental: Option<Incremental>,
     /// Fields that are about people; none where there are none.
@@ -140,6 +148,8 @@ pub enum CursorValue {
     Number(i64),
     /// Text that grows in byte order.
     Text(String),
+    /// Where the source says that the next run begins, such as OData's delta link: each takes the place of that before.
+    Token(String),
 }
 
 /// How a timestamp is written into a request.

@@ -215,6 +215,8 @@ impl Harness {
             records: FieldPath(self.records.to_owned()),
             incremental: None,
             personal_data: None,
+            filter: None,
+            answers: Vec::new(),
             key: Vec::new(),
         }
     }

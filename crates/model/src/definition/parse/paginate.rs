@@ -17,6 +17,7 @@ pub(super) fn validate(
         Some(PaginateForm::None) => Paginate::None,
         Some(PaginateForm::LinkHeader) => Paginate::LinkHeader,
         Some(PaginateForm::Odata) => Paginate::Odata,
+        Some(PaginateForm::OdataDelta) => Paginate::OdataDelta,
         Some(PaginateForm::Offset(form)) => offset(form, &at.field("offset"), review)?,
         Some(PaginateForm::Page(form)) => page(form, &at.field("page"), review)?,
         Some(PaginateForm::Cursor(form)) => cursor(form, &at.field("cursor"), review)?,

@@ -1,9 +1,10 @@
 //! Wire pipeline → pipeline.
 
-use super::{paginate, personal_data, request, schedule, table, value};
+use super::{answer, paginate, personal_data, request, schedule, table, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, Incremental, Pipeline, Publish, Resource, Slices, Table, WriteMode,
+    Concurrency, CursorValue, Incremental, Paginate, Pipeline, Publish, Resource, Slices, Table,
+    WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::pipeline::{IncrementalForm, PipelineFile, PublishForm, ResourceForm};
@@ -189,7 +190,7 @@ fn resource(
     let paginate = paginate::validate(form.paginate, &at.field("paginate"), review);
     let records = match form.records.as_str() {
         "" | "." => Some(FieldPath::default()),
-        text => review.accept(&at.field("records"), value::field_path(text)),
+        text => review.accept(&at.field("records"), value::records_path(text)),
     };
     let incremental = match form.incremental {
         None => Some(None),
@@ -260,6 +261,9 @@ fn resource(
         at,
         review,
     );
+    let filter = answer::filter(form.filter, &at.field("filter"), review);
+    let body = request_form.body.as_ref();
+    let answers = answer::rules(form.answers, body, &at.field("answers"), review);
     let params = request::texts(form.params, &scope, &at.field("params"), review);
     let headers = request::texts(form.headers, &scope, &at.field("headers"), review);
     let resource = Resource {
@@ -274,13 +278,28 @@ fn resource(
         report,
         paginate: paginate?,
         records: records?,
+        filter,
+        answers,
         incremental,
         personal_data: personal_data?,
         key,
     };
     check_params(&resource, at, review);
+    check_delta(&resource, at, review);
     personal_data::check_use(&resource, at, review);
     Some(resource)
+}
+
+/// Reports what cannot begin at a link that the source has given for all of it.
+fn check_delta(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
+    let is_whole = resource.slices.is_whole() && resource.report.is_none();
+    let is_alone = is_whole && resource.incremental.is_none();
+    let is_sound = is_alone || resource.paginate != Paginate::OdataDelta;
+    review.require(is_sound, &at.field("paginate"), || {
+        "`odata_delta` asks for what changed by itself; it goes with no `incremental`, `parent`, `partitions`, \
+         `windows` or `report`"
+            .to_owned()
+    });
 }
 
 /// Reports parameters that two parts of a resource would set.

@@ -57,6 +57,15 @@ pub(super) fn field_path(text: &str) -> Result<FieldPath, String> {
     }
 }
 
+/// The same, where a step may be `*`: every member of an object, every element of a list.
+pub(super) fn records_path(text: &str) -> Result<FieldPath, String> {
+    let named: Vec<&str> = text.split('.').filter(|step| *step != "*").collect();
+    if !named.is_empty() {
+        field_path(&named.join("."))?;
+    }
+    Ok(FieldPath(text.to_owned()))
+}
+
 /// `aws::secret/<name>`, or `aws::secret/<name>#<field>`.
 pub(super) fn secret(text: &str) -> Result<SecretRef, String> {
     let Some(reference) = text.strip_prefix("aws::secret/") else {

@@ -23,6 +23,9 @@ pub(crate) enum PaginateForm {
     LinkHeader,
     /// By OData's own link: `@odata.nextLink`, `odata.nextLink` or `d.__next`.
     Odata,
+    /// The same; the link that the last page has to what changes from then on (`@odata.deltaLink`, `d.__delta`) is where
+    /// the next run begins.
+    OdataDelta,
 }
 
 /// Pages by the number of records to skip. Ends at a page of fewer than `limit` records.

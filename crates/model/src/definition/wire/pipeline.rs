@@ -1,5 +1,6 @@
 //! `pipelines/<name>.yaml`.
 
+use super::answer::AnswerForm;
 use super::expectation::ExpectationForm;
 use super::form::{AsWritten, DurationText, TextOr};
 use super::paginate::PaginateForm;
@@ -113,9 +114,15 @@ pub(crate) struct ResourceForm {
     pub(crate) report: Option<ReportForm>,
     /// How the next page is asked for. Absent where the source's first answer shows it.
     pub(crate) paginate: Option<PaginateForm>,
-    /// Where in the body the list of records is: `features`, `data.items`. Absent where the body itself is the list.
+    /// Where in the body the list of records is: `features`, `data.items`; `shops.*.rows` for those of all shops. Absent
+    /// where the body itself is the list.
     #[serde(default)]
     pub(crate) records: String,
+    /// The condition of the records that count: `record.state != 'draft'`. The others stay in the raw payloads alone.
+    pub(crate) filter: Option<String>,
+    /// What answers mean where their status does not say it; the first one whose condition holds counts.
+    #[serde(default)]
+    pub(crate) answers: Vec<AnswerForm>,
     /// How only what changed is asked for. Absent where every run pulls all.
     pub(crate) incremental: Option<IncrementalForm>,
     /// Fields that are about people, and what becomes of them before anything is stored.
