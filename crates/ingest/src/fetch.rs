@@ -5,11 +5,11 @@ use crate::auth::Credential;
 use crate::cursor::CursorKind;
 use crate::limits::Limits;
 use crate::paginate::{self, Answer, Choice, Hints};
-use crate::redact::{Redaction, Redactor};
+use crate::redact::Redaction;
 use crate::request::{Request, Requests};
 use crate::retry::{Class, classify};
 use crate::scan::{Found, ScanError};
-use crate::segment::{About, Body, Segment, Untaken};
+use crate::segment::{About, Body, Reading, Segment, Untaken};
 use crate::targets::Targets;
 use crate::throttle::{Pass, Throttle, retry_after};
 use crate::wire::{Sealed, Unsent, Wire};
@@ -19,9 +19,11 @@ use jiff::Timestamp;
 use millrace_model::definition::Connection;
 use millrace_model::definition::answer::Meaning;
 use millrace_model::definition::connection::{Auth, Timeouts};
+use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{CursorValue, Method, Paginate, Resource};
 use millrace_model::raw::{Origin, Position};
 use millrace_model::{Failure, FailureName};
+use millrace_records::{FormReader, Rules};
 use reqwest::redirect::{self, Policy};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -256,24 +258,16 @@ impl<'a> Source<'a> {
             .and_then(|location| location.to_str().ok())
             .map(str::to_owned);
         let hints = Hints::of(response.headers(), &self.paginate);
+        let reading = self.reading(wanted, about.content_type.as_deref());
         let mut body = segment
-            .begin(self.targets_of(wanted), self.limits.body_bytes)
+            .begin(reading)
             .await
             .map_err(|error| internal(wanted, &error))?;
-        let mut redactor = self.redaction.map(Redaction::begin);
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => {
-                    let piece = match &mut redactor {
-                        Some(redactor) => redactor.write(&piece).map_err(Untaken::from),
-                        None => Ok(piece),
-                    };
-                    let taken = match piece {
-                        Ok(piece) => body.write(piece).await,
-                        Err(untaken) => Err(untaken),
-                    };
-                    if let Err(untaken) = taken {
+                    if let Err(untaken) = body.write(piece).await {
                         return self.untaken(wanted, &about, &untaken);
                     }
                 }
@@ -288,13 +282,7 @@ impl<'a> Source<'a> {
                 }
             }
         }
-        let rest = redactor.as_mut().map(Redactor::end).unwrap_or_default();
-        let rest = body.write(rest).await;
-        let found = match rest {
-            Ok(()) => body.end().await,
-            Err(untaken) => Err(untaken),
-        };
-        let mut found = match found {
+        let mut found = match body.end().await {
             Ok(found) => found,
             Err(untaken) => return self.untaken(wanted, &about, &untaken),
         };
@@ -391,11 +379,18 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn targets_of(&self, wanted: &Wanted<'_>) -> &Targets {
-        if wanted.origin.is_aside {
-            &self.aside
+    fn reading(&self, wanted: &Wanted<'_>, content_type: Option<&str>) -> Reading<'_> {
+        let (targets, reader) = if wanted.origin.is_aside {
+            let reader = FormReader::new(&Format::default(), content_type, &[]);
+            (&self.aside, reader)
         } else {
-            &self.targets
+            (&self.targets, self.rules.begin(content_type))
+        };
+        Reading {
+            targets,
+            reader,
+            redactor: self.redaction.map(Redaction::begin),
+            limit: self.limits.body_bytes,
         }
     }
 
@@ -473,7 +468,10 @@ impl<'a> Source<'a> {
                     asked: None,
                 })
             }
-            Untaken::Scan(_) | Untaken::TooLarge(_) | Untaken::Unredacted(_) => {
+            Untaken::Scan(_)
+            | Untaken::Malformed(_)
+            | Untaken::TooLarge(_)
+            | Untaken::Unredacted(_) => {
                 let kind = about.content_type.as_deref().unwrap_or("no content type");
                 let problem = self.credential.scrub(&format!("({kind}) {untaken}"));
                 Ok(Outcome::Refused(Refusal {

@@ -1,5 +1,6 @@
 use super::*;
 use millrace_model::definition::connection::{Auth, KeyPlace, Politeness, Timeouts};
+use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
     End, Incremental, Paginate, RequestForm, Slices, TimestampForm, Token,
 };
@@ -44,6 +45,7 @@ fn resource() -> Resource {
             token: Token::Body(FieldPath("next".into())),
             end: End::default(),
         },
+        format: Format::default(),
         records: FieldPath("items".into()),
         incremental: Some(Incremental {
             field: FieldPath("updated".into()),

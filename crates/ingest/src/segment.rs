@@ -5,12 +5,13 @@
 
 mod packer;
 
-use crate::redact::Unredacted;
+use crate::redact::{Redactor, Unredacted};
 use crate::scan::{Found, ScanError, Scanner};
 use crate::targets::Targets;
 use bytes::Bytes;
 use millrace_model::raw::{Origin, Page};
 use millrace_model::{Failure, FailureName};
+use millrace_records::{FormReader, Malformed, Unread};
 use packer::{Packer, Packing};
 use std::io;
 use std::time::{Duration, Instant};
@@ -35,10 +36,27 @@ pub(crate) struct Segment {
 /// A body on its way into the segment; dropped unless it is kept.
 pub(crate) struct Body<'a> {
     segment: &'a mut Segment,
+    reader: FormReader,
+    redactor: Option<Redactor<'a>>,
     scanner: Scanner<'a>,
+    /// How many bytes of it are stored.
     length: u64,
+    /// How many bytes of JSON it makes.
+    json_length: u64,
     limit: u64,
     packing: Option<Packing>,
+}
+
+/// How a body is read.
+pub(crate) struct Reading<'a> {
+    /// What is looked for in it.
+    pub(crate) targets: &'a Targets,
+    /// In which form it comes.
+    pub(crate) reader: FormReader,
+    /// What becomes of personal data in it.
+    pub(crate) redactor: Option<Redactor<'a>>,
+    /// How large it may be, as it comes and as it is unpacked.
+    pub(crate) limit: u64,
 }
 
 /// Why a body was not taken.
@@ -47,6 +65,9 @@ pub(crate) enum Untaken {
     /// It is not what the definition says.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// It is not of its form.
+    #[error("cannot be read at byte {}: {}", .0.at, .0.what)]
+    Malformed(Malformed),
     /// It is larger than allowed.
     #[error("is larger than {} MiB, the most that is taken of one page; ask for smaller pages", .0 / 1024 / 1024)]
     TooLarge(u64),
@@ -56,6 +77,15 @@ pub(crate) enum Untaken {
     /// It could not be packed.
     #[error("could not be packed: {0}")]
     Packing(#[from] std::io::Error),
+}
+
+impl From<Unread> for Untaken {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::EndsEarly(at) => Self::Scan(ScanError::EndsEarly(at)),
+            Unread::Malformed(malformed) => Self::Malformed(malformed),
+        }
+    }
 }
 
 /// What is said of a page beside its body.
@@ -93,17 +123,16 @@ impl Segment {
     }
 
     /// Begins a body. One that was begun before and not kept leaves nothing.
-    pub(crate) async fn begin<'a>(
-        &'a mut self,
-        targets: &'a Targets,
-        limit: u64,
-    ) -> Result<Body<'a>, Untaken> {
+    pub(crate) async fn begin<'a>(&'a mut self, reading: Reading<'a>) -> Result<Body<'a>, Untaken> {
         self.packer.begin().await?;
         Ok(Body {
             segment: self,
-            scanner: Scanner::new(targets),
+            reader: reading.reader,
+            redactor: reading.redactor,
+            scanner: Scanner::new(reading.targets),
             length: 0,
-            limit,
+            json_length: 0,
+            limit: reading.limit,
             packing: None,
         })
     }
@@ -150,13 +179,35 @@ impl Segment {
 impl Body<'_> {
     /// Takes the next piece.
     pub(crate) async fn write(&mut self, piece: Bytes) -> Result<(), Untaken> {
-        self.length += piece.len() as u64;
-        if self.length > self.limit {
+        if self.redactor.is_none() {
+            self.length += piece.len() as u64;
+            self.within_limit()?;
+            // The packer works on it meanwhile.
+            self.segment.packer.write(piece.clone()).await?;
+        }
+        let json = self.reader.write(&piece)?;
+        self.json_length += json.len() as u64;
+        let Some(redactor) = &mut self.redactor else {
+            self.scanner.write(json)?;
+            return self.within_limit();
+        };
+        let clean = redactor.write(json)?;
+        self.store(clean).await
+    }
+
+    /// Stores what nothing is to be taken out of any more.
+    async fn store(&mut self, json: Bytes) -> Result<(), Untaken> {
+        self.length += json.len() as u64;
+        self.within_limit()?;
+        self.segment.packer.write(json.clone()).await?;
+        self.scanner.write(&json)?;
+        Ok(())
+    }
+
+    fn within_limit(&self) -> Result<(), Untaken> {
+        if self.length.max(self.json_length) > self.limit {
             return Err(Untaken::TooLarge(self.limit));
         }
-        // The packer works on it meanwhile.
-        self.segment.packer.write(piece.clone()).await?;
-        self.scanner.write(&piece)?;
         Ok(())
     }
 
@@ -167,6 +218,16 @@ impl Body<'_> {
 
     /// Ends the body and tells what was found in it. It is not kept yet.
     pub(crate) async fn end(&mut self) -> Result<Found, Untaken> {
+        let json = self.reader.end()?;
+        match &mut self.redactor {
+            None => self.scanner.write(json)?,
+            Some(redactor) => {
+                let clean = [redactor.write(json)?, redactor.end()];
+                for piece in clean {
+                    self.store(piece).await?;
+                }
+            }
+        }
         let found = self.scanner.end()?;
         self.packing = Some(self.segment.packer.end().await?);
         Ok(found)
@@ -218,6 +279,7 @@ impl Body<'_> {
             body_length: self.length,
             sha256: String::new(),
             records,
+            rewritten: self.redactor.is_some() && !self.reader.is_json(),
             origin: about.origin,
         });
         Ok(())
@@ -235,6 +297,7 @@ fn broken(error: &std::io::Error) -> Failure {
 mod tests {
     use super::*;
     use millrace_model::definition::FieldPath;
+    use millrace_model::definition::format::Format;
     use sha2::{Digest, Sha256};
 
     fn about() -> About {
@@ -247,6 +310,15 @@ mod tests {
         }
     }
 
+    fn reading(targets: &Targets, limit: u64) -> Reading<'_> {
+        Reading {
+            targets,
+            reader: FormReader::new(&Format::default(), None, &[]),
+            redactor: None,
+            limit,
+        }
+    }
+
     #[tokio::test]
     async fn each_body_is_a_frame_of_its_own_and_one_that_was_broken_off_leaves_nothing() {
         let targets = Targets::new(&FieldPath::default(), None, None);
@@ -254,13 +326,13 @@ mod tests {
         let long = format!("[{}1]", "123456789,".repeat(50_000)).into_bytes();
         let bodies: [&[u8]; 3] = [b"[1,2]", &long, b""];
         for body in bodies {
-            let mut broken_off = segment.begin(&targets, 1 << 20).await.unwrap();
+            let mut broken_off = segment.begin(reading(&targets, 1 << 20)).await.unwrap();
             broken_off
                 .write(Bytes::from_static(b"[1,2,"))
                 .await
                 .unwrap();
             drop(broken_off);
-            let mut whole = segment.begin(&targets, 1 << 20).await.unwrap();
+            let mut whole = segment.begin(reading(&targets, 1 << 20)).await.unwrap();
             for piece in body.chunks(1_000) {
                 whole.write(Bytes::copy_from_slice(piece)).await.unwrap();
             }
@@ -313,7 +385,7 @@ mod tests {
     async fn a_body_that_is_too_large_is_not_taken() {
         let targets = Targets::new(&FieldPath::default(), None, None);
         let mut segment = Segment::new().unwrap();
-        let mut body = segment.begin(&targets, 4).await.unwrap();
+        let mut body = segment.begin(reading(&targets, 4)).await.unwrap();
         body.write(Bytes::from_static(b"[1,2")).await.unwrap();
         assert!(matches!(
             body.write(Bytes::from_static(b"]")).await,

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod connection;
 pub mod endpoint;
 pub mod expectation;
+pub mod format;
 pub mod paginate;
 pub mod parse;
 pub mod personal_data;

@@ -59,6 +59,9 @@ pub struct Page {
     pub sha256: String,
     /// How many records it has.
     pub records: u64,
+    /// Whether it came in another form and was stored as JSON, because personal data was taken out of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewritten: bool,
     /// Which part of the resource it belongs to.
     #[serde(flatten)]
     pub origin: Origin,

@@ -1,10 +1,13 @@
 //! Body → records: the rules by which the bytes of a response are read, whoever reads them. Ingest counts records by them
 //! while a body streams by, transform makes rows of the same records later, and a child resource reads its parent's.
 
+mod form;
 pub mod json;
 
+pub use form::{FormReader, Unread};
 pub use json::Malformed;
 
+use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::Resource;
 use millrace_model::raw::Page;
 use millrace_model::template::Templates;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 /// The rules of one resource.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    format: Format,
     /// Where in a body the records are.
     path: Vec<String>,
     filter: Option<Filter>,
@@ -41,12 +45,18 @@ impl Rules {
     /// The rules of that resource.
     pub fn of(resource: &Resource) -> Self {
         Self {
+            format: resource.format.clone(),
             path: resource.records.segments().map(str::to_owned).collect(),
             filter: resource.filter.as_ref().map(|expression| Filter {
                 expression: expression.clone(),
                 templates: Arc::default(),
             }),
         }
+    }
+
+    /// Begins a body that came with that `Content-Type`.
+    pub fn begin(&self, content_type: Option<&str>) -> FormReader {
+        FormReader::new(&self.format, content_type, &self.path)
     }
 
     /// Reads a body that was stored as this page: the records that the resource's filter lets through.
@@ -73,6 +83,11 @@ impl Rules {
 
     /// Reads a body with all its records, as many as the page says.
     pub fn read_all(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
+        let body = if page.rewritten {
+            body
+        } else {
+            self.begin(page.content_type.as_deref()).read(body)?
+        };
         let text = String::from_utf8(body)
             .map_err(|error| Malformed::new(error.utf8_error().valid_up_to(), "it is not UTF-8"))?;
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use indexmap::IndexMap;
+use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
     Concurrency, Contract, Paginate, Pipeline, RequestForm, Resource, Slices, Table, WriteMode,
 };
@@ -117,6 +118,7 @@ async fn pull(objects: &dyn Objects, run: &RunId, pages: &Path) -> Result<u32, B
             body_length: body.len() as u64,
             sha256: String::new(),
             records: 0,
+            rewritten: false,
             origin: Origin::default(),
         });
         bytes.extend(frame);
@@ -156,6 +158,7 @@ fn pinned(write: WriteMode) -> Pinned {
         slices: Slices::default(),
         report: None,
         paginate: Paginate::None,
+        format: Format::default(),
         records: FieldPath(String::new()),
         incremental: None,
         personal_data: None,

@@ -140,6 +140,7 @@ fn records(key: &str, sequence: u64, text: &str) -> (Vec<Loaded>, Vec<u8>) {
             body_length: body.len() as u64,
             sha256: String::new(),
             records: 1,
+            rewritten: true,
             origin: millrace_model::raw::Origin::default(),
         };
         let page = PageRef {

@@ -10,6 +10,7 @@ mod auth;
 mod children;
 mod delta;
 mod endless;
+mod forms;
 mod incremental;
 mod pages;
 mod paging;

@@ -5,6 +5,7 @@ use axum::Router;
 use bytes::Bytes;
 use millrace_ingest::{Ingest, Limits};
 use millrace_model::definition::connection::{Auth, Politeness, RateLimit, Timeouts};
+use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
     Concurrency, CursorValue, End, Incremental, Paginate, Pipeline, RequestForm, Resource, Slices,
     TimestampForm,
@@ -195,6 +196,7 @@ impl World {
                 slices: Slices::default(),
                 report: None,
                 paginate: Paginate::None,
+                format: Format::default(),
                 records: FieldPath(records.into()),
                 incremental: None,
                 personal_data: None,

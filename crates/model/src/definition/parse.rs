@@ -6,6 +6,7 @@ mod auth;
 mod connection;
 mod endpoint;
 mod expectation;
+mod format;
 mod paginate;
 mod param;
 mod personal_data;

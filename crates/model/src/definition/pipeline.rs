@@ -2,6 +2,7 @@
 
 use super::answer::AnswerRule;
 pub use super::expectation::{Expectation, Otherwise, RowCount, Rule};
+use super::format::Format;
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
 pub use super::request::{Body, Method, Report, RequestForm, SideRequest, Slices, Windows};
@@ -103,6 +104,9 @@ pub struct Resource {
     pub report: Option<Report>,
     /// How the next page is asked for.
     pub paginate: Paginate,
+    /// In which form the bodies come.
+    #[serde(default)]
+    pub format: Format,
     /// Where in the body the list of records is; the empty path where the body itself is the list (or one record). A step
     /// `*` leads to every member and element.
     pub records: FieldPath,

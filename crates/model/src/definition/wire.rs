@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod expectation;
 pub(crate) mod form;
+pub(crate) mod format;
 pub(crate) mod paginate;
 pub(crate) mod personal_data;
 pub(crate) mod pipeline;

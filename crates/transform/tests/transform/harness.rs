@@ -5,6 +5,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use indexmap::IndexMap;
 use millrace_lake::Lake;
+use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
     Column, ColumnType, Concurrency, Contract, Expectation, Paginate, Pipeline, RequestForm,
     Resource, Slices, Table, WriteMode,
@@ -33,6 +34,7 @@ pub struct Harness {
     folder: TempDir,
     pub objects: Arc<dyn Objects>,
     pub table: Table,
+    pub format: Format,
     pub records: &'static str,
     /// Other tables, each of a resource of its own name.
     others: Vec<Table>,
@@ -59,6 +61,7 @@ impl Harness {
             folder,
             objects,
             table,
+            format: Format::default(),
             records: "",
             others: Vec::new(),
             runs: 0,
@@ -151,6 +154,7 @@ impl Harness {
                     body_length: body.len() as u64,
                     sha256: String::new(),
                     records: count,
+                    rewritten: false,
                     origin: Origin::default(),
                 });
                 bytes.extend(frame);
@@ -212,6 +216,7 @@ impl Harness {
             slices: Slices::default(),
             report: None,
             paginate: Paginate::None,
+            format: self.format.clone(),
             records: FieldPath(self.records.to_owned()),
             incremental: None,
             personal_data: None,

@@ -6,6 +6,7 @@ mod contract;
 mod expectations;
 mod faults;
 mod forget;
+mod forms;
 mod harness;
 mod malformed;
 mod model;

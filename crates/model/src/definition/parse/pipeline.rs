@@ -1,6 +1,6 @@
 //! Wire pipeline → pipeline.
 
-use super::{answer, paginate, personal_data, request, schedule, table, value};
+use super::{answer, format, paginate, personal_data, request, schedule, table, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
     Concurrency, CursorValue, Incremental, Paginate, Pipeline, Publish, Resource, Slices, Table,
@@ -192,6 +192,7 @@ fn resource(
         "" | "." => Some(FieldPath::default()),
         text => review.accept(&at.field("records"), value::records_path(text)),
     };
+    let format = format::validate(form.format, &at.field("format"), review);
     let incremental = match form.incremental {
         None => Some(None),
         Some(form) => incremental(form, &at.field("incremental"), review).map(Some),
@@ -277,6 +278,7 @@ fn resource(
         slices,
         report,
         paginate: paginate?,
+        format: format?,
         records: records?,
         filter,
         answers,
@@ -286,6 +288,7 @@ fn resource(
     };
     check_params(&resource, at, review);
     check_delta(&resource, at, review);
+    format::check_use(&resource, at, review);
     personal_data::check_use(&resource, at, review);
     Some(resource)
 }

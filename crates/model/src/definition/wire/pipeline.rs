@@ -3,6 +3,7 @@
 use super::answer::AnswerForm;
 use super::expectation::ExpectationForm;
 use super::form::{AsWritten, DurationText, TextOr};
+use super::format::{FormatForm, FormatName};
 use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
@@ -114,6 +115,9 @@ pub(crate) struct ResourceForm {
     pub(crate) report: Option<ReportForm>,
     /// How the next page is asked for. Absent where the source's first answer shows it.
     pub(crate) paginate: Option<PaginateForm>,
+    /// In which form the bodies come: `json`, `json_lines`, `csv` or `xml`. Absent where the answers' media types say it, or
+    /// they are JSON. Those packed by gzip or zip are unpacked.
+    pub(crate) format: Option<TextOr<FormatName, FormatForm>>,
     /// Where in the body the list of records is: `features`, `data.items`; `shops.*.rows` for those of all shops. Absent
     /// where the body itself is the list.
     #[serde(default)]
