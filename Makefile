@@ -28,12 +28,12 @@ soak: ## the long form of the kill, fault and scale runs
 
 bench-transform: ## raw payloads → Delta tables, beside dlt, DuckDB, Polars and delta-rs's MERGE; takes minutes
 	@scripts/need cargo python3
-	@cargo build --workspace --quiet --example pages_to_table
+	@cargo build --config bench/optimised.toml --workspace --quiet --example pages_to_table
 	@python="$$(scripts/python-env bench/transform)" && "$$python" bench/transform/measure.py $(BENCH)
 
 bench-ingest: ## pages of nginx → raw storage in S3, beside a bare download, dlt and airbyte-cdk; takes minutes
 	@scripts/need cargo python3
-	@cargo build --workspace --quiet --bin bench-ingest
+	@cargo build --config bench/optimised.toml --workspace --quiet --bin bench-ingest
 	@nginx="$$(scripts/nginx-binary)" && emulator="$$(scripts/python-env)" && python="$$(scripts/python-env bench/ingest)" && \
 	  "$$python" bench/ingest/measure.py --nginx "$$nginx" --emulator "$$emulator" $(BENCH)
 
