@@ -59,7 +59,8 @@ pub struct Page {
     pub sha256: String,
     /// How many records it has.
     pub records: u64,
-    /// Whether it came in another form and was stored as JSON, because personal data was taken out of it.
+    /// Whether it came in another form and was stored as JSON, because personal data was taken out of it or a
+    /// record was erased from it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rewritten: bool,
     /// Which part of the resource it belongs to.

@@ -59,6 +59,14 @@ impl Rules {
         FormReader::new(&self.format, content_type, &self.path)
     }
 
+    /// The JSON that a body tells that was stored as this page; the body itself where it is JSON.
+    pub fn as_json(&self, body: Vec<u8>, page: &Page) -> Result<Vec<u8>, Malformed> {
+        if page.rewritten {
+            return Ok(body);
+        }
+        Ok(self.begin(page.content_type.as_deref()).read(body)?)
+    }
+
     /// Reads a body that was stored as this page: the records that the resource's filter lets through.
     pub fn read(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
         let mut ready = self.read_all(body, page)?;
@@ -83,11 +91,7 @@ impl Rules {
 
     /// Reads a body with all its records, as many as the page says.
     pub fn read_all(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
-        let body = if page.rewritten {
-            body
-        } else {
-            self.begin(page.content_type.as_deref()).read(body)?
-        };
+        let body = self.as_json(body, page)?;
         let text = String::from_utf8(body)
             .map_err(|error| Malformed::new(error.utf8_error().valid_up_to(), "it is not UTF-8"))?;
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();

@@ -7,6 +7,7 @@
 mod element;
 
 use super::{Unread, write_text};
+use crate::json::EACH;
 use element::{Element, attributes, local_name};
 use millrace_model::definition::format::Xml;
 use quick_xml::Reader;
@@ -170,8 +171,11 @@ impl XmlReader {
         let Some((last, before)) = self.path.split_last() else {
             return true;
         };
-        let names = self.around.iter().map(|around| &around.name);
-        last == name && names.eq(before)
+        let leads = |segment: &String, name: &str| segment == name || segment == EACH;
+        let mut around = self.around.iter().zip(before);
+        leads(last, name)
+            && self.around.len() == before.len()
+            && around.all(|(around, segment)| leads(segment, &around.name))
     }
 
     fn open(&mut self, element: Element) -> Result<(), String> {

@@ -7,8 +7,8 @@ use millrace_model::definition::pipeline::{CursorValue, Resource};
 use millrace_model::raw::{Manifest, Page, Position};
 use millrace_model::step::Counts;
 use millrace_model::{Failure, FailureName, keys};
-use millrace_records::Malformed;
 use millrace_records::json::records;
+use millrace_records::{Malformed, Rules};
 use millrace_store::json;
 use millrace_store::objects::Objects;
 use serde_json::Value;
@@ -86,7 +86,8 @@ async fn rewritten(
     let Some(bytes) = objects.get(object).await? else {
         return Ok((cleaned, None));
     };
-    let path: Vec<&str> = resource.records.segments().collect();
+    let (rules, path): (_, Vec<&str>) =
+        (Rules::of(resource), resource.records.segments().collect());
     let (mut segment, mut changed) = (Vec::new(), false);
     for page in &mut cleaned.pages {
         let frame = &bytes.bytes[page.offset as usize..(page.offset + page.length) as usize];
@@ -97,7 +98,7 @@ async fn rewritten(
             );
             Failure::new(FailureName::BadData, message)
         };
-        let body = clean(page, frame, &path, search).map_err(|what| unreadable(&what))?;
+        let body = clean(page, frame, &rules, &path, search).map_err(|what| unreadable(&what))?;
         page.offset = segment.len() as u64;
         let Some((body, gone)) = body else {
             segment.extend_from_slice(frame);
@@ -111,6 +112,8 @@ async fn rewritten(
         page.length = frame.len() as u64;
         page.body_length = body.len() as u64;
         page.sha256 = hex::encode(Sha256::digest(&body));
+        // Of whatever form it was, what is left of it is JSON.
+        page.rewritten = true;
         page.records = page.records.saturating_sub(gone);
         if page.records == 0 {
             page.origin.carried = None;
@@ -162,6 +165,7 @@ pub(super) fn before(cursor: &CursorValue, search: &Search) -> CursorValue {
 fn clean(
     page: &Page,
     frame: &[u8],
+    rules: &Rules,
     path: &[&str],
     search: &Search,
 ) -> Result<Option<(Vec<u8>, u64)>, String> {
@@ -170,6 +174,11 @@ fn clean(
     }
     let body = zstd::bulk::decompress(frame, page.body_length as usize)
         .map_err(|error| format!("its frame cannot be decompressed: {error}"))?;
+    let body = if page.origin.is_aside {
+        body
+    } else {
+        rules.as_json(body.clone(), page).unwrap_or(body)
+    };
     let (body, spans) = match String::from_utf8(body) {
         // What was asked beside the records has none.
         Ok(body) if page.origin.is_aside => (body, Ok(Vec::new())),

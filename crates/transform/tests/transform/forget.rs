@@ -2,6 +2,7 @@
 
 use crate::harness::{Harness, PIPELINE, TABLE};
 use bytes::Bytes;
+use millrace_model::definition::format::{Csv, Format, FormatKind};
 use millrace_model::definition::pipeline::{CursorValue, Expectation, Otherwise, Rule, WriteMode};
 use millrace_model::keys;
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, Trigger};
@@ -194,4 +195,23 @@ async fn a_page_that_cannot_be_read_is_kept_unless_it_names_the_key() {
     assert_eq!((counts["records"], counts["pages"]), (1, 2));
     assert_eq!(traces(shop.path(), SUBJECT), [""; 0]);
     assert_eq!(traces(shop.path(), r#"{"id":"other"#).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_another_form_goes_and_the_others_stay() {
+    let mut shop = Harness::new(WriteMode::Upsert, &["id"]);
+    shop.format = Format {
+        kind: FormatKind::Csv(Csv::default()),
+        ..Format::default()
+    };
+    shop.take(&format!("id,v\n{SUBJECT},1\nother,2\n")).await;
+    let key = ForgottenKey::from([("id".to_owned(), SUBJECT.to_owned())]);
+    let counts = shop.transform().forget(&shop.pipeline(), &key).await;
+    assert_eq!(counts.expect("forgotten")["records"], 1);
+    assert_eq!(traces(shop.path(), SUBJECT), [""; 0]);
+    shop.take("id,v\nother,3\nthird,4\n").await;
+    assert_eq!(
+        shop.values(TABLE, &["id", "v"]).await,
+        ["other 3", "third 4"]
+    );
 }
