@@ -23,7 +23,7 @@ use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{CursorValue, Method, Paginate, Resource};
 use millrace_model::raw::{Origin, Position};
 use millrace_model::{Failure, FailureName};
-use millrace_records::{FormReader, Rules};
+use millrace_records::FormReader;
 use reqwest::redirect::{self, Policy};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -57,6 +57,8 @@ pub(crate) struct Source<'a> {
     client: Client,
     targets: Targets,
     aside: Targets,
+    /// Which bytes of a body are records.
+    records: millrace_records::Rules,
     rules: Rules,
     limits: Limits,
     throttle: Arc<Throttle>,
@@ -138,6 +140,7 @@ impl<'a> Source<'a> {
             targets: targets(resource, &paginate, &rules),
             rules,
             aside: Targets::aside(),
+            records: millrace_records::Rules::of(resource),
             resource,
             requests,
             credential: Credential::none(),
@@ -207,9 +210,9 @@ impl<'a> Source<'a> {
         let asked = retry_after(response.headers(), Timestamp::now());
         let class = classify(status, asked.is_some());
         if class == Class::Good {
-            return self
-                .take(wanted, response, requested_at, asked, segment)
-                .await;
+            // On the heap: a body's reader, redactor and scanner are the larger part of all that a pull holds.
+            let taken = self.take(wanted, response, requested_at, asked, segment);
+            return Box::pin(taken).await;
         }
         let start = self.start_of(&mut response).await;
         let values = serde_json::from_slice(&start).unwrap_or_default();
@@ -384,7 +387,7 @@ impl<'a> Source<'a> {
             let reader = FormReader::new(&Format::default(), content_type, &[]);
             (&self.aside, reader)
         } else {
-            (&self.targets, self.rules.begin(content_type))
+            (&self.targets, self.records.begin(content_type))
         };
         Reading {
             targets,

@@ -371,7 +371,7 @@ mod tests {
             if forgets {
                 segment.forget_last();
             }
-            let mut body = segment.begin(&targets, 100).await.unwrap();
+            let mut body = segment.begin(reading(&targets, 100)).await.unwrap();
             body.write(Bytes::from_static(text.as_bytes()))
                 .await
                 .unwrap();
