@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millrace_lake::{Commit, Lake, WriteKind};
 use millrace_model::definition::{Pinned, parse};
 use millrace_model::ledger::RunId;
+use millrace_model::mode::RunMode;
 use millrace_model::step::StepInput;
 use millrace_store::definitions;
 use millrace_store::objects::Folder;
@@ -96,6 +97,7 @@ async fn input(store: &Store) {
         pipeline: parse::pipeline("pipelines/p.yaml", PIPELINE).expect("a pipeline"),
         connections: Vec::new(),
         endpoints: vec![parse::endpoint("endpoints/things.yaml", ENDPOINT).expect("an endpoint")],
+        mode: RunMode::default(),
     };
     let definition = definitions::pin(&Folder::new(store.lake()), &pinned).await;
     let input = StepInput {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use millrace_ingest::{Heading, Ingest, Limits, Player, Recorder};
 use millrace_model::definition::set::DefinitionSet;
+use millrace_model::mode::RunMode;
 use millrace_model::step::{Deadline, Next, StepInput, Unobserved};
 use millrace_store::definitions;
 use std::path::{Path, PathBuf};
@@ -154,7 +155,9 @@ pub async fn play(
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let apart = Workspace::new(workspace.directory.clone(), Some(folder.path().to_owned()));
     let conductor = Conductor::new(&apart, apart.secrets(&[]))?.playing(&player)?;
-    let summary = conductor.run(set, pipeline, false).await?;
+    let summary = conductor
+        .run(set, pipeline, RunMode::Regular, false)
+        .await?;
     let unplayed = player.unplayed();
     anyhow::ensure!(
         unplayed.is_empty(),

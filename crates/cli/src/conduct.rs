@@ -6,9 +6,11 @@ use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use millrace_ingest::{Ingest, Limits, Player};
 use millrace_lake::Lake;
+use millrace_model::dead::DeadRequest;
 use millrace_model::definition::Pinned;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::ledger::{Run, RunId, RunStatus, Trigger};
+use millrace_model::mode::RunMode;
 use millrace_model::step::{
     Counts, Deadline, Next, Observer, StepInput, StepKind, StepOutput, add_counts,
 };
@@ -17,11 +19,15 @@ use millrace_publish::Publish;
 use millrace_store::ledger::{Filter, Ledger};
 use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
-use millrace_store::{LakeUrl, definitions};
+use millrace_store::{LakeUrl, definitions, json};
 use millrace_transform::Transform;
 use rand::Rng as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How many names are listed at once.
+const LISTED: usize = 1_000;
 
 /// Runs pipelines in this process, over a lake in a folder.
 pub struct Conductor {
@@ -97,6 +103,7 @@ impl Conductor {
         &self,
         set: &DefinitionSet,
         pipeline: &str,
+        mode: RunMode,
         publish: bool,
     ) -> anyhow::Result<Summary> {
         let pinned = set.pin(pipeline).map_err(|problems| {
@@ -106,6 +113,7 @@ impl Conductor {
                 lines.join("\n  ")
             )
         })?;
+        let pinned = pinned.in_mode(mode).map_err(anyhow::Error::msg)?;
         let definition = definitions::pin(self.objects.as_ref(), &pinned).await?;
         let (run, resumed) = match self.unfinished(pipeline, &definition).await? {
             Some(run) => (run, true),
@@ -125,6 +133,30 @@ impl Conductor {
             }
         }
         Ok(Summary { run, resumed })
+    }
+
+    /// The runs of a pipeline that gave up requests, oldest first, each with how many of them it passed over; those with
+    /// which a run ended are none of them.
+    pub async fn dead_requests(&self, pipeline: &str) -> anyhow::Result<BTreeMap<RunId, u64>> {
+        let folder = keys::all_dead_requests(pipeline);
+        let mut found = BTreeMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let entries = self.objects.list(&folder, after.as_deref(), LISTED).await?;
+            let is_last = entries.len() < LISTED;
+            after = entries.last().map(|entry| entry.key.clone());
+            for entry in entries {
+                let run = entry.key.rsplit('/').nth(1).unwrap_or_default();
+                let run = RunId::try_from(run.to_owned())?;
+                let dead: Option<DeadRequest> =
+                    json::get(self.objects.as_ref(), &entry.key).await?;
+                let passed_over = dead.is_some_and(|dead| dead.was_skipped);
+                *found.entry(run).or_default() += u64::from(passed_over);
+            }
+            if is_last {
+                return Ok(found);
+            }
+        }
     }
 
     /// Publishes what all pipelines have made so far; says in a line each what was published.

@@ -7,6 +7,7 @@ use crate::workspace::Workspace;
 use crate::{postgres, serve};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use millrace_model::mode::RunMode;
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -51,7 +52,9 @@ impl Demo {
         let store = postgres::start(&workspace.state("postgres")?).await?;
         let key = workspace.consumer_key()?;
         let conductor = Conductor::new(workspace, workspace.secrets(&store.secrets(&key)))?;
-        let summary = conductor.run(&set, PIPELINE, true).await?;
+        let summary = conductor
+            .run(&set, PIPELINE, RunMode::Regular, true)
+            .await?;
         drop(sample);
         show(workspace, &set, PIPELINE, &summary).await?;
 

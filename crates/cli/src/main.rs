@@ -10,6 +10,7 @@ mod new;
 mod openapi;
 mod postgres;
 mod replay;
+mod retry;
 mod run;
 mod scratch;
 mod serve;
@@ -71,6 +72,8 @@ enum Command {
     Replay(replay::Replay),
     /// Erases what the lake keeps of one key.
     Forget(forget::Forget),
+    /// Sends the requests of a pipeline again that its runs have given up.
+    Retry(retry::Retry),
     /// Serves the endpoints over HTTP, from what the pipelines have made on this machine.
     Serve(serve::Serve),
     /// The whole way once, on the sample source or the real one: pull, tables, publish, serve.
@@ -112,6 +115,7 @@ fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<Exi
         Command::Table(table) => runtime.block_on(table.show(workspace)),
         Command::Replay(replay) => runtime.block_on(replay.replay(workspace)),
         Command::Forget(forget) => runtime.block_on(forget.forget(workspace)),
+        Command::Retry(retry) => runtime.block_on(retry.run(workspace)),
         Command::Serve(serve) => runtime.block_on(serve.serve(workspace)),
         Command::Demo(demo) => runtime.block_on(demo.show(workspace)),
         Command::Postgres(postgres) => runtime.block_on(postgres.act(workspace)),

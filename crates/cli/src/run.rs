@@ -10,6 +10,7 @@ use clap::Args;
 use millrace_lake::Lake;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::keys;
+use millrace_model::mode::RunMode;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +27,16 @@ pub struct Run {
     /// Publishes the tables too, into the private PostgreSQL.
     #[arg(long)]
     publish: bool,
+    /// Pulls everything, as the first run did: from the `start` of what is incremental. What is appended to a table takes
+    /// the place of what it holds.
+    #[arg(long, conflicts_with = "from")]
+    full_refresh: bool,
+    /// Pulls again what changed from there on (a time or a number), and leaves the cursors where they are.
+    #[arg(long, value_name = "START")]
+    from: Option<String>,
+    /// Where the range of `--from` ends; now unless said otherwise.
+    #[arg(long, value_name = "END", requires = "from")]
+    to: Option<String>,
     /// Another base_url for a connection, as `usgs=http://127.0.0.1:8080`.
     #[arg(long, value_name = "CONNECTION=URL")]
     base_url: Vec<String>,
@@ -38,6 +49,7 @@ pub struct Run {
 impl Run {
     /// Runs it and shows what it did.
     pub async fn run(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
+        let asked = self.mode()?;
         let set = with_base_urls(workspace.valid_definitions()?, &self.base_url)?;
         known(&set, &self.pipeline)?;
         println!("{} {}", bold("running"), self.pipeline);
@@ -58,7 +70,9 @@ impl Run {
             .map(|store| store.secrets(&key))
             .unwrap_or_default();
         let conductor = Conductor::new(workspace, workspace.secrets(&made))?;
-        let summary = conductor.run(&set, &self.pipeline, self.publish).await?;
+        let summary = conductor
+            .run(&set, &self.pipeline, asked, self.publish)
+            .await?;
         show(workspace, &set, &self.pipeline, &summary).await?;
         println!(
             "Next: {} serves it; {} is all of it.",
@@ -66,6 +80,14 @@ impl Run {
             workspace.lake()?.display()
         );
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn mode(&self) -> anyhow::Result<RunMode> {
+        match &self.from {
+            None if self.full_refresh => Ok(RunMode::FullRefresh),
+            None => Ok(RunMode::Regular),
+            Some(from) => RunMode::backfill(from, self.to.as_deref()).map_err(anyhow::Error::msg),
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use crate::start::Defined;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, Trigger};
+use millrace_model::mode::RunMode;
 use millrace_store::definitions;
 use millrace_store::ledger::Filter;
 use millrace_store::secrets::Keyring;
-use serde::Serialize;
 use serde::de::IntoDeserializer;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -50,8 +51,8 @@ impl Control {
         match segments[..] {
             ["pipelines"] if get => self.pipelines().await,
             ["pipelines", pipeline, "runs"] if post => {
-                check_body(&body)?;
-                self.start_run(pipeline, caller, &parts.headers).await
+                let mode = mode(&body)?;
+                self.start_run(pipeline, mode, caller, &parts.headers).await
             }
             ["runs"] if get => self.runs(parts.uri.query().unwrap_or_default()).await,
             ["runs", run] if get => self.run(run).await,
@@ -114,6 +115,7 @@ impl Control {
     async fn start_run(
         &self,
         pipeline: &str,
+        mode: RunMode,
         caller: String,
         headers: &HeaderMap,
     ) -> Result<Response<Bytes>, Problem> {
@@ -141,6 +143,8 @@ impl Control {
                 return Err(Problem::new(StatusCode::NOT_FOUND, detail).with_flaws(flaws));
             }
         };
+        let unfit = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+        let pinned = pinned.in_mode(mode).map_err(unfit)?;
         let run = self.name_run(pipeline, key).await?;
         started(
             self.start(run, Trigger::Api { caller }, &pinned).await?,
@@ -267,16 +271,58 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     })
 }
 
-/// A start takes nothing but its path and headers; what a client sends as `no body` is let through.
-fn check_body(body: &Bytes) -> Result<(), Problem> {
-    let empty = body.iter().all(u8::is_ascii_whitespace)
-        || matches!(serde_json::from_slice(body), Ok(serde_json::Value::Object(fields)) if fields.is_empty());
-    if empty {
-        Ok(())
-    } else {
-        Err(bad_request(
-            "a run is started without a body, or with `{}`".to_owned(),
+/// What a caller may say of a run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RunForm {
+    full_refresh: bool,
+    from: Option<String>,
+    to: Option<String>,
+    retry: Option<RunId>,
+}
+
+/// What a run is asked to do by a body, which may be missing.
+fn mode(body: &Bytes) -> Result<RunMode, Problem> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(RunMode::Regular);
+    }
+    let object = serde_json::from_slice::<serde_json::Map<_, _>>(body);
+    let form = object.and_then(|object| serde_json::from_value::<RunForm>(object.into()));
+    let form = form.map_err(|error| {
+        bad_request(format!(
+            "a run is started without a body, or with a JSON object of `full_refresh`, `from` and `to`, or `retry`: {error}"
         ))
+    })?;
+    match form {
+        RunForm {
+            full_refresh: false,
+            from: None,
+            to: None,
+            retry: None,
+        } => Ok(RunMode::Regular),
+        RunForm {
+            full_refresh: true,
+            from: None,
+            to: None,
+            retry: None,
+        } => Ok(RunMode::FullRefresh),
+        RunForm {
+            full_refresh: false,
+            from: Some(from),
+            to,
+            retry: None,
+        } => RunMode::backfill(&from, to.as_deref()).map_err(bad_request),
+        RunForm {
+            full_refresh: false,
+            from: None,
+            to: None,
+            retry: Some(run),
+        } => Ok(RunMode::Retry { run }),
+        _ => Err(bad_request(
+            "a run is a full refresh (`full_refresh`), the backfill of a range (`from`, and `to` if need be), or a retry \
+             (`retry`), and not two of them"
+                .to_owned(),
+        )),
     }
 }
 

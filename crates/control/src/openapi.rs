@@ -16,15 +16,16 @@ pub fn openapi() -> Value {
             "/pipelines": {"get": operation("The pipelines", "listPipelines", &[], json!({
                 "200": answer("The pipelines", &list("Pipeline"))
             }))},
-            "/pipelines/{name}/runs": {"post": operation("Start a run", "startRun", &[
+            "/pipelines/{name}/runs": {"post": with_body(operation("Start a run", "startRun", &[
                 parameter("name", "path", "The pipeline", &json!({"type": "string"})),
                 parameter("Idempotency-Key", "header", "The same key again is the same run, for this pipeline", &json!({"type": "string", "minLength": 1, "maxLength": 255})),
             ], json!({
                 "202": with_location(answer("The run was accepted; it is under way, or waits", &one("Run"))),
+                "400": problem("The body is none that starts a run"),
                 "404": problem("There is no such pipeline"),
                 "409": problem("Another run is under way, and the pipeline allows one"),
-                "422": problem("The pipeline's definition is wrong")
-            }))},
+                "422": problem("The pipeline's definition is wrong, or cannot be run that way")
+            })), "RunForm")},
             "/runs": {"get": operation("The runs, newest first", "listRuns", &[
                 parameter("pipeline", "query", "Those of this pipeline", &json!({"type": "string"})),
                 parameter("status", "query", "Those of this status", &status()),
@@ -62,6 +63,7 @@ pub fn openapi() -> Value {
                         "concurrency": {"type": "string", "enum": ["forbid", "queue", "allow"]}
                     }
                 },
+                "RunForm": run_form(),
                 "Run": run(),
                 "Failure": {
                     "type": "object",
@@ -87,6 +89,26 @@ pub fn openapi() -> Value {
             }
         }
     })
+}
+
+fn run_form() -> Value {
+    json!({
+        "type": "object",
+        "description": "What the run does beside what the pipeline says: one of a full refresh, a backfill and a retry",
+        "additionalProperties": false,
+        "properties": {
+            "full_refresh": {"type": "boolean", "default": false, "description": "Pulls everything, as the first run did"},
+            "from": {"type": "string", "description": "Where the range of a backfill begins: a time, or a whole number"},
+            "to": {"type": "string", "description": "Where it ends; now unless said otherwise"},
+            "retry": {"type": "string", "description": "The run whose given-up requests are sent again"}
+        }
+    })
+}
+
+fn with_body(mut operation: Value, of: &str) -> Value {
+    operation["requestBody"] =
+        json!({"required": false, "content": {"application/json": {"schema": reference(of)}}});
+    operation
 }
 
 fn run() -> Value {

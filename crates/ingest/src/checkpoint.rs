@@ -42,14 +42,9 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads the run's manifests.
-    pub(crate) async fn read(
-        objects: &dyn Objects,
-        pipeline: &str,
-        resource: &str,
-        run: &RunId,
-    ) -> Result<Self, Failure> {
-        let mut checkpoint = Self {
+    /// Of a run that has not begun.
+    pub(crate) fn empty() -> Self {
+        Self {
             segments: 0,
             records: 0,
             paginate: None,
@@ -59,7 +54,17 @@ impl Checkpoint {
             slice: None,
             committed: HashSet::new(),
             open: HashSet::new(),
-        };
+        }
+    }
+
+    /// Reads the run's manifests.
+    pub(crate) async fn read(
+        objects: &dyn Objects,
+        pipeline: &str,
+        resource: &str,
+        run: &RunId,
+    ) -> Result<Self, Failure> {
+        let mut checkpoint = Self::empty();
         let folder = keys::raw_manifests(pipeline, resource, run);
         let mut after: Option<String> = None;
         loop {
@@ -88,7 +93,9 @@ impl Checkpoint {
             return Err(Failure::new(FailureName::Internal, message));
         }
         self.segments += 1;
-        self.records += manifest.pages.iter().map(|page| page.records).sum::<u64>();
+        for page in &manifest.pages {
+            self.records = self.records.saturating_add(page.records);
+        }
         self.paginate.clone_from(&manifest.paginate);
         self.next = manifest.next.clone();
         self.start.clone_from(&manifest.start);

@@ -2,7 +2,7 @@
 
 use crate::answer::{self, Rules};
 use crate::auth::Credential;
-use crate::cursor::CursorKind;
+use crate::cursor::Reader;
 use crate::limits::Limits;
 use crate::paginate::{self, Answer, Choice, Hints};
 use crate::redact::Redaction;
@@ -123,6 +123,34 @@ pub(crate) struct Refusal {
     pub(crate) problem: String,
     /// The beginning of the answer's body, where that is what is wrong.
     pub(crate) excerpt: String,
+}
+
+impl Refusal {
+    /// Of an answer that says no more than its status.
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self {
+            status,
+            problem: String::new(),
+            excerpt: String::new(),
+        }
+    }
+
+    /// What is wrong with the request of that name, in a sentence.
+    pub(crate) fn told(&self, name: &str) -> String {
+        let Self {
+            status,
+            problem,
+            excerpt,
+        } = self;
+        match (problem.is_empty(), excerpt.is_empty()) {
+            (true, true) => format!("{name} answered {status}"),
+            (true, false) => format!("{name} answered {status}: {excerpt}"),
+            (false, _) if (300..400).contains(status) => {
+                format!("{name} answered {status}: it {problem}")
+            }
+            (false, _) => format!("{name} answered {status}, but the body {problem}"),
+        }
+    }
 }
 
 impl<'a> Source<'a> {
@@ -586,7 +614,7 @@ fn targets(resource: &Resource, paginate: &Paginate, rules: &Rules) -> Targets {
     let field = resource.incremental.as_ref();
     let targets = Targets::new(
         &resource.records,
-        field.map(|incremental| (&incremental.field, CursorKind::of(&incremental.start))),
+        field.map(|incremental| (&incremental.field, Reader::of(incremental))),
         paginate::next_path(paginate),
     )
     .and_last(paginate::last_field(paginate))

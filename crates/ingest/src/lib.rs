@@ -9,7 +9,10 @@ mod answer;
 mod auth;
 mod checkpoint;
 mod cursor;
+mod dead;
 mod fetch;
+#[cfg(test)]
+mod hostile;
 mod limits;
 mod paginate;
 mod pull;
@@ -30,10 +33,12 @@ pub use wire::{Exchange, Heading, Player, Recorder, Taken, Watch};
 
 use auth::Authenticator;
 use checkpoint::Checkpoint;
+use dead::Letters;
 use millrace_model::definition::pipeline::Resource;
 use millrace_model::definition::{Connection, Pinned};
+use millrace_model::mode::RunMode;
 use millrace_model::raw::Position;
-use millrace_model::state::ResourceState;
+use millrace_model::state::{Extent, ResourceState};
 use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::objects::Objects;
@@ -135,7 +140,7 @@ impl Ingest {
         let checkpoint =
             Checkpoint::read(objects, &input.pipeline, &input.name, &input.run).await?;
         if checkpoint.next == Position::End {
-            self.complete(input, &checkpoint).await?;
+            self.complete(input, &checkpoint, &pinned).await?;
             return Ok(StepOutput::new(input, Next::Done, Counts::new()));
         }
         let reached = self.wire.reached(connection);
@@ -164,7 +169,7 @@ impl Ingest {
             },
         };
         let throttle = self.throttle(&reached, resource);
-        let mut pull = Pull::new(job, checkpoint, throttle.clone()).await?;
+        let mut pull = Box::new(Pull::new(job, checkpoint, throttle.clone()).await?);
         let ending = pull.run().await;
         // What is not given back runs out by itself.
         if let Err(failure) = throttle.leave().await {
@@ -172,7 +177,7 @@ impl Ingest {
         }
         let ending = ending?;
         if ending == Ending::Complete {
-            self.complete(input, &pull.checkpoint).await?;
+            self.complete(input, &pull.checkpoint, &pinned).await?;
         }
         let (next, wait_seconds) = decide(input, ending, pull.has_progressed());
         let mut output = StepOutput::new(input, next, pull.tally.counts());
@@ -184,17 +189,33 @@ impl Ingest {
         Ok(output)
     }
 
-    /// Notes that the run's raw payloads are complete, and moves the cursor. All the same where that is noted already.
-    async fn complete(&self, input: &StepInput, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    /// Notes that the run's raw payloads are complete, and moves the cursor; what was sent again is no longer dead then. All
+    /// the same where that is noted already.
+    async fn complete(
+        &self,
+        input: &StepInput,
+        checkpoint: &Checkpoint,
+        pinned: &Pinned,
+    ) -> Result<(), Failure> {
         let key = keys::state(&input.pipeline, &input.name);
+        let extent = Extent::of(&pinned.mode);
         json::update(&*self.objects, &key, |state: Option<ResourceState>| {
             let mut state = state.unwrap_or_default();
             let cursor = checkpoint.cursor.clone();
-            let is_new =
-                state.complete(&input.run, checkpoint.segments, checkpoint.records, cursor);
+            let is_new = state.complete(
+                &input.run,
+                checkpoint.segments,
+                checkpoint.records,
+                cursor,
+                extent,
+            );
             Ok::<_, Failure>(is_new.then_some(state))
         })
         .await?;
+        if let RunMode::Retry { run } = &pinned.mode {
+            let letters = Letters::read(&*self.objects, input, run).await?;
+            letters.remove().await?;
+        }
         Ok(())
     }
 

@@ -11,7 +11,6 @@ use crate::limits::Limits;
 use crate::paginate::{self, Choice};
 use crate::redact::Redaction;
 use crate::report::Purpose;
-use crate::request::Request;
 use crate::retry::Retries;
 use crate::scan::Found;
 use crate::segment::Segment;
@@ -21,13 +20,13 @@ use crate::throttle::{Entry, Throttle};
 use crate::wire::Wire;
 use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
 use millrace_model::definition::{Connection, Pinned};
+use millrace_model::mode::RunMode;
 use millrace_model::raw::{Manifest, Position};
 use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, Observer, Place, StepInput};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::json;
 use millrace_store::objects::{ErrorKind, Objects};
-use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -100,16 +99,6 @@ pub(crate) struct Pull<'a> {
     pub(crate) tally: Tally,
 }
 
-/// A request that failed for good, as it is kept to be replayed.
-#[derive(Serialize)]
-struct Dead<'a> {
-    url: &'a str,
-    status: u16,
-    position: &'a Position,
-    failed_at: String,
-    message: &'a str,
-}
-
 impl<'a> Pull<'a> {
     /// Begins where the checkpoint says.
     pub(crate) async fn new(
@@ -139,7 +128,7 @@ impl<'a> Pull<'a> {
             throttle,
             segment: Segment::new()?,
             position: checkpoint.next.clone(),
-            slices: job.slices(start.as_ref())?,
+            slices: job.slices(start.as_ref()).await?,
             slice: None,
             start,
             cursor: checkpoint.cursor.clone(),
@@ -319,6 +308,11 @@ impl<'a> Pull<'a> {
                     }
                     return self.after_aside().await;
                 }
+                // What one slice may not be asked for says nothing about the others.
+                Outcome::Unauthorized { status: 403 } if self.passes_over() => {
+                    let refusal = Refusal::of_status(403);
+                    return self.refused(&request, &refusal).await.map(|()| None);
+                }
                 Outcome::Unauthorized { status } => {
                     if status != 401 || is_renewed || !self.renew().await? {
                         let refused = &self.source.credential;
@@ -358,7 +352,7 @@ impl<'a> Pull<'a> {
                     repeats += 1;
                     let wait = retries.next(None, took, &self.job.limits);
                     let Some(wait) = wait.filter(|_| repeats <= REPEATS) else {
-                        return Err(self.bury(&request, &refusal).await);
+                        return self.refused(&request, &refusal).await.map(|()| None);
                     };
                     warn!(
                         request = name,
@@ -375,10 +369,12 @@ impl<'a> Pull<'a> {
                     return Ok(None);
                 }
                 Outcome::Refused(refusal) if refusal.status == GONE && self.begins_at_token() => {
-                    self.begin_anew()?;
+                    self.begin_anew().await?;
                     return Ok(None);
                 }
-                Outcome::Refused(refusal) => return Err(self.bury(&request, &refusal).await),
+                Outcome::Refused(refusal) => {
+                    return self.refused(&request, &refusal).await.map(|()| None);
+                }
             }
         }
     }
@@ -398,13 +394,13 @@ impl<'a> Pull<'a> {
     }
 
     /// Begins without the link that the run before was given, since the source does not know it any more.
-    fn begin_anew(&mut self) -> Result<(), Failure> {
+    async fn begin_anew(&mut self) -> Result<(), Failure> {
         let note = "the source does not know any more what changed since the run before; everything is pulled anew";
         warn!(resource = self.job.input.name, note);
         self.job.observer.note(note);
         self.start = None;
         self.source.requests = self.job.requests(None);
-        self.slices = self.job.slices(None)?;
+        self.slices = self.job.slices(None).await?;
         Ok(())
     }
 
@@ -447,42 +443,6 @@ impl<'a> Pull<'a> {
             self.source.credential = credential;
         }
         Ok(is_other)
-    }
-
-    /// Keeps a request that failed for good, and makes a failure of it.
-    async fn bury(&self, request: &Request, refusal: &Refusal) -> Failure {
-        let Refusal {
-            status,
-            problem,
-            excerpt,
-        } = refusal;
-        let name = request.name();
-        let message = match (problem.is_empty(), excerpt.is_empty()) {
-            (true, true) => format!("{name} answered {status}"),
-            (true, false) => format!("{name} answered {status}: {excerpt}"),
-            (false, _) if (300..400).contains(status) => {
-                format!("{name} answered {status}: it {problem}")
-            }
-            (false, _) => format!("{name} answered {status}, but the body {problem}"),
-        };
-        let input = self.job.input;
-        let dead = Dead {
-            url: &request.shown,
-            status: *status,
-            position: &self.position,
-            failed_at: jiff::Timestamp::now().to_string(),
-            message: &message,
-        };
-        let key = keys::dead(
-            &input.pipeline,
-            &input.name,
-            &input.run,
-            &checkpoint::name_of(&request.key()),
-        );
-        if let Err(error) = json::put(self.job.objects, &key, &dead).await {
-            warn!(%error, "the failed request could not be kept");
-        }
-        Failure::new(FailureName::BadAnswer, message)
     }
 
     /// Commits the open segment, unless it is empty. Where another writer was first, what it committed counts, and the
@@ -580,7 +540,7 @@ impl<'a> Pull<'a> {
         if self.start != self.checkpoint.start {
             self.start.clone_from(&self.checkpoint.start);
             self.source.requests = self.job.requests(self.start.as_ref());
-            self.slices = self.job.slices(self.start.as_ref())?;
+            self.slices = self.job.slices(self.start.as_ref()).await?;
         }
         Ok(())
     }
@@ -592,6 +552,20 @@ impl Job<'_> {
         let has_token = self.resource.paginate == Paginate::OdataDelta;
         if self.resource.incremental.is_none() && !has_token {
             return Ok(None);
+        }
+        let from_start = self.resource.incremental.as_ref();
+        match &self.pinned.mode {
+            RunMode::Regular => {}
+            RunMode::FullRefresh => return Ok(from_start.map(|it| it.start.clone())),
+            RunMode::Backfill { from, .. } => return Ok(from_start.map(|_| from.clone())),
+            RunMode::Retry { .. } => {
+                let dead = match self.letters().await? {
+                    Some(letters) => letters.at(0).await?,
+                    None => None,
+                };
+                // All requests of a run have the same start.
+                return Ok(dead.and_then(|dead| dead.start));
+            }
         }
         let key = keys::state(&self.input.pipeline, &self.input.name);
         let state: Option<ResourceState> = json::get(self.objects, &key).await?;

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use millrace_model::definition::Connection;
 use millrace_model::definition::pipeline::{
-    Body, CursorValue, Method, Paginate, RequestForm, Resource, SideRequest, TimestampForm,
+    Body, CursorValue, Incremental, Method, Paginate, RequestForm, Resource, SideRequest,
+    TimestampForm,
 };
 use millrace_model::raw::Position;
 use millrace_model::template::{TemplateError, Templates};
@@ -61,8 +62,8 @@ pub(crate) struct Requests {
     base_url: String,
     /// Headers of all requests to the connection's host.
     headers: BTreeMap<String, String>,
-    /// The incremental parameter and its value.
-    incremental: Option<(String, Value)>,
+    /// The incremental parameters and their values: from where on, and until where.
+    incremental: Vec<Parameter>,
     /// The URL at which the run begins, where the source has said so.
     begins_at: Option<String>,
     /// What templates see in every request.
@@ -79,13 +80,18 @@ impl Requests {
         resource: &Resource,
         mut scope: Value,
         start: Option<&CursorValue>,
+        until: Option<&CursorValue>,
     ) -> Self {
-        let incremental = resource.incremental.as_ref().zip(start);
-        let mut sent = None;
-        if let Some((incremental, start)) = incremental {
-            let value = sent_value(start, incremental.send);
-            scope["cursor"] = value.clone();
-            sent = incremental.param.clone().map(|param| (param, value));
+        let mut sent = Vec::new();
+        if let Some(incremental) = &resource.incremental {
+            for (value, name, param) in [
+                (start, "cursor", &incremental.param),
+                (until, "until", &incremental.end_param),
+            ] {
+                let value = value.map(|value| sent_value(value, incremental));
+                scope[name] = value.clone().unwrap_or_default();
+                sent.extend(param.clone().zip(value));
+            }
         }
         let key_parameters = connection.auth.query_parameters();
         Self {
@@ -133,7 +139,7 @@ impl Requests {
     ) -> Result<Request, Failure> {
         let mut scope = self.scope(slice);
         scope["page"] = paginate::variables(paginate, position);
-        let mut parameters: Vec<Parameter> = self.incremental.iter().cloned().collect();
+        let mut parameters = self.incremental.clone();
         parameters.extend(paginate::parameters(paginate, position));
         let resource = &self.resource;
         let mut request = self.request(
@@ -345,14 +351,19 @@ impl Requests {
 }
 
 /// The value from which a run starts, as it is sent: numbers as numbers, which matters in a body.
-fn sent_value(start: &CursorValue, form: TimestampForm) -> Value {
-    let text = cursor::parameter(start, form);
-    match (start, form) {
-        (CursorValue::Text(_) | CursorValue::Token(_), _)
-        | (CursorValue::Timestamp(_), TimestampForm::Iso) => text.into(),
-        _ => text
-            .parse::<i64>()
-            .map_or_else(|_| text.into(), Value::from),
+fn sent_value(value: &CursorValue, incremental: &Incremental) -> Value {
+    let text = cursor::parameter(value, incremental);
+    let is_number = match value {
+        CursorValue::Number(_) => true,
+        CursorValue::Timestamp(_) => matches!(
+            incremental.send,
+            TimestampForm::EpochS | TimestampForm::EpochMs
+        ),
+        CursorValue::Text(_) | CursorValue::Token(_) => false,
+    };
+    match text.parse::<i64>() {
+        Ok(number) if is_number => number.into(),
+        _ => text.into(),
     }
 }
 

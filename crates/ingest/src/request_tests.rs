@@ -2,7 +2,7 @@ use super::*;
 use millrace_model::definition::connection::{Auth, KeyPlace, Politeness, Timeouts};
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    End, Incremental, Paginate, RequestForm, Slices, TimestampForm, Token,
+    End, Incremental, OnRefusal, Paginate, RequestForm, Slices, TimestampForm, Token,
 };
 use millrace_model::definition::{FieldPath, SecretRef};
 use std::collections::BTreeMap;
@@ -39,6 +39,7 @@ fn resource() -> Resource {
         headers: BTreeMap::new(),
         request: RequestForm::default(),
         slices: Slices::default(),
+        on_refusal: OnRefusal::default(),
         report: None,
         paginate: Paginate::Cursor {
             param: "after".into(),
@@ -52,6 +53,10 @@ fn resource() -> Resource {
             param: Some("since".into()),
             start: CursorValue::Timestamp(0),
             lookback: Duration::ZERO,
+            end_param: None,
+            lag: Duration::ZERO,
+            read: None,
+            timezone: None,
             send: TimestampForm::EpochS,
         }),
         personal_data: None,
@@ -67,7 +72,7 @@ fn requests(connection: &Connection, start: Option<&CursorValue>) -> Requests {
         "2026-03-01T06:30:00Z".parse().unwrap(),
         &BTreeMap::new(),
     );
-    Requests::new(connection, &resource(), scope, start)
+    Requests::new(connection, &resource(), scope, start, None)
 }
 
 fn in_query() -> Auth {

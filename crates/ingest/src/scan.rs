@@ -2,7 +2,7 @@
 //! their incremental field, and what leads to the next page. No tree of values is built and nothing is kept but the
 //! text that is looked for, so a body's size does not matter.
 
-use crate::cursor::CursorKind;
+use crate::cursor::Reader;
 use crate::targets::{Targets, Trail};
 use memchr::memchr2;
 use millrace_model::definition::pipeline::CursorValue;
@@ -576,7 +576,7 @@ impl<'a> Scanner<'a> {
         ))
     }
 
-    fn unexpected_field(&self, kind: CursorKind, what: &str) -> ScanError {
+    fn unexpected_field(&self, kind: &Reader, what: &str) -> ScanError {
         ScanError::Unexpected(format!(
             "has a record whose incremental field `{}` holds {what}, where {} is expected",
             self.targets.field_path(),

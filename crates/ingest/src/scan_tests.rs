@@ -1,4 +1,5 @@
 use super::*;
+use crate::cursor::CursorKind;
 use millrace_model::definition::FieldPath;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ fn found(targets: &Targets, body: &str) -> Result<Found, ScanError> {
 fn features() -> Targets {
     Targets::new(
         &path("features"),
-        Some((&path("properties.updated"), CursorKind::Timestamp)),
+        Some((&path("properties.updated"), CursorKind::Timestamp.into())),
         Some(&path("paging.next")),
     )
 }
@@ -107,7 +108,7 @@ fn strings_with_brackets_quotes_and_backslashes_are_no_structure() {
 fn the_body_itself_may_be_the_list_or_one_record() {
     let targets = Targets::new(
         &FieldPath::default(),
-        Some((&path("n"), CursorKind::Number)),
+        Some((&path("n"), CursorKind::Number.into())),
         None,
     );
     let cursor = Some(CursorValue::Number(4));
@@ -274,7 +275,7 @@ proptest! {
         let body = json!({"a": items, "page": {"items": items, "next": "token"}, "next": items}).to_string();
         let targets = Targets::new(
             &path("page.items"),
-            Some((&path("at.n"), CursorKind::Number)),
+            Some((&path("at.n"), CursorKind::Number.into())),
             Some(&path("page.next")),
         );
         let expected = Found {

@@ -3,10 +3,13 @@
 
 mod parents;
 
+use crate::dead::Letters;
 use crate::request::Requests;
 use jiff::Timestamp;
+use millrace_model::dead::DeadSlice;
 use millrace_model::definition::Pinned;
 use millrace_model::definition::pipeline::{CursorValue, Resource};
+use millrace_model::raw::Position;
 use millrace_model::step::StepInput;
 use millrace_model::{Failure, FailureName};
 use millrace_store::objects::Objects;
@@ -17,6 +20,8 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug)]
 pub(crate) struct Slice {
     pub(crate) number: u64,
+    /// Where its pages begin.
+    pub(crate) begin: Position,
     /// What templates see of it.
     pub(crate) scope: Value,
     /// Fields that each of its records gets.
@@ -37,19 +42,22 @@ pub(crate) enum At {
 #[derive(Debug)]
 pub(crate) struct Slices<'a> {
     resource: &'a Resource,
+    /// The slices that are asked for again, which come first; none where the run is no retry.
+    letters: Option<Letters<'a>>,
     parents: Option<Parents<'a>>,
     /// Where the windows begin and where they end, in milliseconds since 1970; none where there are none.
     span: Option<(i64, i64)>,
 }
 
 impl<'a> Slices<'a> {
-    /// The slices of a run that began at `now` and asks from `start` on.
+    /// The slices of a run that asks from `start` on, until `until`, which is in milliseconds since 1970.
     pub(crate) fn new(
         objects: &'a dyn Objects,
         input: &'a StepInput,
         pinned: &'a Pinned,
         resource: &'a Resource,
-        now: Timestamp,
+        until: i64,
+        letters: Option<Letters<'a>>,
         start: Option<&CursorValue>,
     ) -> Result<Self, Failure> {
         let parents = match &resource.slices.parent {
@@ -62,18 +70,19 @@ impl<'a> Slices<'a> {
                 (None, Some(CursorValue::Timestamp(start))) => *start,
                 _ => return None,
             };
-            Some((from, now.as_millisecond()))
+            Some((from, until))
         });
         Ok(Self {
             resource,
+            letters,
             parents,
             span,
         })
     }
 
     /// Whether there is anything but the one slice that has nothing to say.
-    pub(crate) fn is_cut(resource: &Resource) -> bool {
-        !resource.slices.is_whole() || resource.report.is_some()
+    pub(crate) fn is_cut(&self) -> bool {
+        self.letters.is_some() || !self.resource.slices.is_whole() || self.resource.report.is_some()
     }
 
     /// How many slices each parent has.
@@ -94,8 +103,44 @@ impl<'a> Slices<'a> {
         (to.saturating_sub(from).max(0) as u64).div_ceil(step)
     }
 
-    /// The slice of that number, or the next one that there is.
-    pub(crate) async fn at(&mut self, mut number: u64, requests: &Requests) -> Result<At, Failure> {
+    /// What there is at that number.
+    pub(crate) async fn at(&mut self, number: u64, requests: &Requests) -> Result<At, Failure> {
+        let Some(letters) = &self.letters else {
+            return self.usual(number, 0, requests).await;
+        };
+        if let Some(dead) = letters.at(number).await? {
+            let slice = dead.slice.unwrap_or(DeadSlice {
+                scope: Value::Object(Map::new()),
+                carried: None,
+            });
+            // A report that was asked for then may be gone.
+            let begin = match self.resource.report {
+                None => dead.position.inner().clone(),
+                Some(_) => Position::Start,
+            };
+            return Ok(At::Slice(Box::new(Slice {
+                number,
+                begin,
+                scope: slice.scope,
+                carried: slice.carried,
+            })));
+        }
+        if self.parents.is_none() {
+            return Ok(At::End);
+        }
+        // The records that the parent's retry brings have children.
+        let count = letters.count();
+        self.usual(number - count, count, requests).await
+    }
+
+    /// The slice of that number of those that the definition tells, or the next one that there is; `before` is how many
+    /// others come before these in the run.
+    async fn usual(
+        &mut self,
+        mut number: u64,
+        before: u64,
+        requests: &Requests,
+    ) -> Result<At, Failure> {
         let each = self.each();
         if each == 0 {
             return Ok(At::End);
@@ -116,7 +161,7 @@ impl<'a> Slices<'a> {
                 }
             },
         }
-        let whole = number;
+        let whole = before + number;
         number %= each;
         let windows = self.windows();
         if let Some(window) = self.window(number % windows)? {
@@ -138,6 +183,7 @@ impl<'a> Slices<'a> {
         let carried = self.carried(&scope, requests)?;
         Ok(At::Slice(Box::new(Slice {
             number: whole,
+            begin: Position::Start,
             scope,
             carried,
         })))

@@ -12,6 +12,8 @@ pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) bytes: u64,
     pub(crate) retries: u64,
+    /// Requests that were given up, without giving up the run.
+    pub(crate) skipped: u64,
     pub(crate) waited: Duration,
 }
 
@@ -36,9 +38,12 @@ impl Tally {
             ("records", self.records),
             ("bytes", self.bytes),
             ("retries", self.retries),
+            ("skipped", self.skipped),
             ("waited_ms", self.waited.as_millis() as u64),
         ]
         .into_iter()
+        // What should not happen is told only where it did.
+        .filter(|(name, count)| *name != "skipped" || *count > 0)
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
     }

@@ -1,6 +1,6 @@
 //! What a pull looks for in a body, and how far a value lies along the way to it.
 
-use crate::cursor::CursorKind;
+use crate::cursor::Reader;
 use millrace_model::definition::FieldPath;
 use millrace_records::json::EACH;
 
@@ -9,7 +9,7 @@ use millrace_records::json::EACH;
 pub(crate) struct Targets {
     /// None where a body has none and need not have any.
     records: Option<Vec<String>>,
-    field: Option<(Vec<String>, CursorKind)>,
+    field: Option<(Vec<String>, Reader)>,
     next: Option<Vec<String>>,
     last: Option<Vec<String>>,
     meta: Meta,
@@ -76,7 +76,7 @@ impl Trail {
 impl Targets {
     pub(crate) fn new(
         records: &FieldPath,
-        field: Option<(&FieldPath, CursorKind)>,
+        field: Option<(&FieldPath, Reader)>,
         next: Option<&FieldPath>,
     ) -> Self {
         let segments =
@@ -235,9 +235,9 @@ impl Targets {
     }
 
     /// What the incremental field holds, if it lies there.
-    pub(crate) fn field(&self, trail: Trail) -> Option<CursorKind> {
+    pub(crate) fn field(&self, trail: Trail) -> Option<&Reader> {
         let (path, kind) = self.field.as_ref()?;
-        arrived(path, trail.field).then_some(*kind)
+        arrived(path, trail.field).then_some(kind)
     }
 
     /// Whether the token or the URL of the next page lies there.

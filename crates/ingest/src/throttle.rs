@@ -12,6 +12,12 @@ mod headers;
 
 pub(crate) use headers::retry_after;
 
+/// What hostile headers are tried on.
+#[cfg(test)]
+pub(crate) mod hostile_headers {
+    pub(crate) use super::headers::spacing;
+}
+
 use budget::{Breaker, Budget, Claim, Grant};
 use http::HeaderMap;
 use jiff::Timestamp;

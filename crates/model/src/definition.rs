@@ -18,6 +18,7 @@ pub mod set;
 pub(crate) mod wire;
 mod yaml;
 
+use crate::mode::RunMode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +37,9 @@ pub struct Pinned {
     pub connections: Vec<Connection>,
     /// The endpoints that read a table which this pipeline publishes: publish makes the indexes that they need.
     pub endpoints: Vec<Endpoint>,
+    /// What the run does beside what the pipeline says.
+    #[serde(default, skip_serializing_if = "RunMode::is_regular")]
+    pub mode: RunMode,
 }
 
 impl Pinned {

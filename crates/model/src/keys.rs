@@ -78,6 +78,16 @@ pub fn dead(pipeline: &str, resource: &str, run: &RunId, request: &str) -> Strin
     format!("dead/{pipeline}/{resource}/{run}/{request}.json")
 }
 
+/// The folder of the requests of a run that failed for good, with a slash at the end.
+pub fn dead_requests(pipeline: &str, resource: &str, run: &RunId) -> String {
+    format!("dead/{pipeline}/{resource}/{run}/")
+}
+
+/// The folder of a pipeline's requests that failed for good, with a slash at the end.
+pub fn all_dead_requests(pipeline: &str) -> String {
+    format!("dead/{pipeline}/")
+}
+
 /// What is known of the limits of a credential, shared by all that use it. `credential` names a secret or, where there
 /// is none, a host; `scope` a part of the system with limits of its own.
 pub fn limits(credential: &str, scope: Option<&str>) -> String {

@@ -3,10 +3,12 @@
 //!
 //! Every other crate imports this one; this one imports none of them.
 
+pub mod dead;
 pub mod definition;
 pub mod failure;
 pub mod keys;
 pub mod ledger;
+pub mod mode;
 pub mod query;
 pub mod raw;
 pub mod schema;

@@ -2,6 +2,7 @@
 
 use crate::definition::pipeline::CursorValue;
 use crate::ledger::RunId;
+use crate::mode::RunMode;
 use serde::{Deserialize, Serialize};
 
 /// A resource's memory: replaced only by conditional put.
@@ -33,17 +34,53 @@ pub struct CompleteRun {
     pub segments: u32,
     /// How many records they hold.
     pub records: u64,
+    /// How much of the resource it pulled.
+    #[serde(default, skip_serializing_if = "Extent::is_usual")]
+    pub extent: Extent,
+}
+
+/// How much of a resource a run pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// What its definition says: all, or what changed.
+    #[default]
+    Usual,
+    /// Everything anew: what came before it does not count.
+    Everything,
+    /// A range, or requests that failed before: what a table that is replaced by each run cannot be made of.
+    Part,
+}
+
+impl Extent {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the form that serde wants"
+    )]
+    fn is_usual(&self) -> bool {
+        *self == Self::Usual
+    }
+
+    /// How much a run in that mode pulls.
+    pub fn of(mode: &RunMode) -> Self {
+        match mode {
+            RunMode::Regular => Self::Usual,
+            RunMode::FullRefresh => Self::Everything,
+            RunMode::Backfill { .. } | RunMode::Retry { .. } => Self::Part,
+        }
+    }
 }
 
 impl ResourceState {
-    /// Notes that a run is complete and moves the cursor, which never goes back unless it is a token. Says `false`, and changes nothing,
-    /// where that was noted before.
+    /// Notes that a run is complete and moves the cursor, which goes back only where it is a token or everything was pulled
+    /// anew, and stays where a part was. Says `false`, and changes nothing, where that was noted before.
     pub fn complete(
         &mut self,
         run: &RunId,
         segments: u32,
         records: u64,
         cursor: Option<CursorValue>,
+        extent: Extent,
     ) -> bool {
         if self.runs.iter().any(|complete| complete.run == *run) {
             return false;
@@ -54,17 +91,24 @@ impl ResourceState {
             run: run.clone(),
             segments,
             records,
+            extent,
         });
         let surplus = self.runs.len().saturating_sub(KEPT_RUNS);
         self.runs.drain(..surplus);
-        let known = self.cursor.as_ref();
-        if let Some(cursor) = cursor
-            && (matches!(cursor, CursorValue::Token(_))
-                || known.is_none_or(|known| *known < cursor))
-        {
-            self.cursor = Some(cursor);
+        match (extent, cursor) {
+            (Extent::Everything, cursor) => self.cursor = cursor,
+            (Extent::Usual, Some(cursor)) if self.is_behind(&cursor) => {
+                self.cursor = Some(cursor);
+            }
+            (Extent::Usual | Extent::Part, _) => {}
         }
         true
+    }
+
+    /// Whether the cursor moves on to that one. Tokens have no order: the last one counts.
+    fn is_behind(&self, cursor: &CursorValue) -> bool {
+        let is_token = matches!(cursor, CursorValue::Token(_));
+        is_token || self.cursor.as_ref().is_none_or(|known| known < cursor)
     }
 
     /// The complete runs behind that sequence number, oldest first.
@@ -86,8 +130,8 @@ mod tests {
     #[test]
     fn a_run_that_is_noted_twice_counts_once() {
         let mut state = ResourceState::default();
-        assert!(state.complete(&run(1), 1, 10, Some(CursorValue::Number(5))));
-        assert!(!state.complete(&run(1), 1, 10, Some(CursorValue::Number(9))));
+        assert!(state.complete(&run(1), 1, 10, Some(CursorValue::Number(5)), Extent::Usual));
+        assert!(!state.complete(&run(1), 1, 10, Some(CursorValue::Number(9)), Extent::Usual));
         assert_eq!((state.sequence, state.runs.len()), (1, 1));
         assert_eq!(state.cursor, Some(CursorValue::Number(5)));
     }
@@ -96,7 +140,13 @@ mod tests {
     fn the_cursor_never_goes_back() {
         let mut state = ResourceState::default();
         for (second, cursor) in [(1, Some(7)), (2, Some(3)), (3, None), (4, Some(8))] {
-            state.complete(&run(second), 1, 1, cursor.map(CursorValue::Timestamp));
+            state.complete(
+                &run(second),
+                1,
+                1,
+                cursor.map(CursorValue::Timestamp),
+                Extent::Usual,
+            );
             assert!(state.cursor >= Some(CursorValue::Timestamp(7)));
         }
         assert_eq!(state.cursor, Some(CursorValue::Timestamp(8)));
@@ -106,16 +156,35 @@ mod tests {
     fn a_token_takes_the_place_of_the_one_before() {
         let mut state = ResourceState::default();
         for (second, token) in [(1, "z"), (2, "a")] {
-            state.complete(&run(second), 1, 1, Some(CursorValue::Token(token.into())));
+            state.complete(
+                &run(second),
+                1,
+                1,
+                Some(CursorValue::Token(token.into())),
+                Extent::Usual,
+            );
             assert_eq!(state.cursor, Some(CursorValue::Token(token.into())));
         }
+    }
+
+    #[test]
+    fn a_part_leaves_the_cursor_and_everything_sets_it() {
+        let mut state = ResourceState::default();
+        let cursor = |number| Some(CursorValue::Number(number));
+        state.complete(&run(1), 1, 1, cursor(5), Extent::Usual);
+        state.complete(&run(2), 1, 1, cursor(9), Extent::Part);
+        assert_eq!(state.cursor, cursor(5));
+        state.complete(&run(3), 1, 1, cursor(3), Extent::Everything);
+        assert_eq!(state.cursor, cursor(3));
+        state.complete(&run(4), 0, 0, None, Extent::Everything);
+        assert_eq!(state.cursor, None);
     }
 
     #[test]
     fn what_a_table_still_has_to_take_is_what_came_behind_it() {
         let mut state = ResourceState::default();
         for second in 1..=4 {
-            state.complete(&run(second), 1, 1, None);
+            state.complete(&run(second), 1, 1, None, Extent::Usual);
         }
         let sequences: Vec<u64> = state.since(2).map(|complete| complete.sequence).collect();
         assert_eq!(sequences, [3, 4]);
@@ -125,7 +194,7 @@ mod tests {
     fn of_very_old_runs_only_the_numbers_go_on() {
         let mut state = ResourceState::default();
         for second in 0..=KEPT_RUNS as i64 {
-            state.complete(&run(second), 1, 1, None);
+            state.complete(&run(second), 1, 1, None, Extent::Usual);
         }
         assert_eq!(state.runs.len(), KEPT_RUNS);
         assert_eq!(state.runs[0].sequence, 2);

@@ -162,6 +162,7 @@ impl Place {
             pipeline,
             connections: Vec::new(),
             endpoints: endpoints.collect(),
+            mode: millrace_model::mode::RunMode::default(),
         };
         let definition = definitions::pin(&*self.objects, &pinned).await.unwrap();
         StepInput {

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    Concurrency, Contract, Paginate, Pipeline, RequestForm, Resource, Slices, Table, WriteMode,
+    Concurrency, Contract, OnRefusal, Paginate, Pipeline, RequestForm, Resource, Slices, Table,
+    WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::keys;
 use millrace_model::ledger::RunId;
+use millrace_model::mode::RunMode;
 use millrace_model::raw::{Manifest, Origin, Page, Position};
-use millrace_model::state::ResourceState;
+use millrace_model::state::{Extent, ResourceState};
 use millrace_model::step::{Deadline, StepInput, Unobserved};
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::{LakeUrl, definitions, json};
@@ -61,7 +63,7 @@ async fn prepare(lake: &str, pages: &Path, write: &str) -> Result<(), Box<dyn Er
     let second = i64::try_from(state.sequence)? + 1_767_225_600;
     let run = RunId::new(PIPELINE, second, 0);
     let segments = pull(&*objects, &run, pages).await?;
-    state.complete(&run, segments, 0, None);
+    state.complete(&run, segments, 0, None, Extent::Usual);
     json::put(&*objects, &key, &state).await?;
     let definition = definitions::pin(&*objects, &pinned(write)).await?;
     let input = StepInput {
@@ -156,6 +158,7 @@ fn pinned(write: WriteMode) -> Pinned {
         headers: BTreeMap::new(),
         request: RequestForm::default(),
         slices: Slices::default(),
+        on_refusal: OnRefusal::default(),
         report: None,
         paginate: Paginate::None,
         format: Format::default(),
@@ -192,6 +195,7 @@ fn pinned(write: WriteMode) -> Pinned {
         pipeline,
         connections: Vec::new(),
         endpoints: Vec::new(),
+        mode: RunMode::default(),
     }
 }
 

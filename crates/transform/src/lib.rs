@@ -38,7 +38,7 @@ use arrow::datatypes::Schema;
 use futures::{StreamExt, TryStreamExt};
 use millrace_lake::Lake;
 use millrace_model::definition::pipeline::{Pipeline, Resource, Rule, Table, WriteMode};
-use millrace_model::state::{CompleteRun, ResourceState};
+use millrace_model::state::{CompleteRun, Extent, ResourceState};
 use millrace_model::step::{
     Counts, Deadline, Finding, Next, Observer, Place, StepInput, StepOutput,
 };
@@ -222,22 +222,43 @@ impl Job<'_> {
         }
         let target = Target::open(&self.lake, &self.input.pipeline, &self.table).await?;
         let runs = self.untaken(target.sequence()).await?;
+        if self.begins_anew(&runs) {
+            let table = Table {
+                write: WriteMode::Replace,
+                ..Table::clone(&self.table)
+            };
+            let anew = Self {
+                objects: self.objects.clone(),
+                lake: self.lake.clone(),
+                table: Arc::new(table),
+                ..*self
+            };
+            let target = Target::open(&anew.lake, &anew.input.pipeline, &anew.table).await?;
+            return anew.take(&target, &runs).await;
+        }
+        self.take(&target, &runs).await
+    }
+
+    /// Whether the rows take the place of those that the table holds, though it is one that only grows.
+    fn begins_anew(&self, runs: &[CompleteRun]) -> bool {
+        let first = runs.first();
+        self.table.write == WriteMode::Append
+            && first.is_some_and(|run| run.extent == Extent::Everything)
+    }
+
+    /// Takes the runs into the table.
+    async fn take(&self, target: &Target<'_>, runs: &[CompleteRun]) -> Result<Taken, Failure> {
         let Some(last) = runs.last() else {
             return Ok(Taken::All(Report::default()));
         };
         let sequence = last.sequence;
-        let groups = source::groups(
-            &*self.objects,
-            &self.input.pipeline,
-            &self.table.from,
-            &runs,
-        )
-        .await?;
+        let groups =
+            source::groups(&*self.objects, &self.input.pipeline, &self.table.from, runs).await?;
         if self.takes_too_long(source::bytes(&groups) + target.bytes_to_search()) {
             return Ok(Taken::Hands);
         }
         let source = Source::Raw(groups);
-        let Some((mut decoder, sinks)) = self.write(&target, &source).await? else {
+        let Some((mut decoder, sinks)) = self.write(target, &source).await? else {
             return Ok(Taken::Hands);
         };
         let brought = decoder.counts().get("rows_written").copied().unwrap_or(0);
@@ -274,15 +295,19 @@ impl Job<'_> {
     /// A table that this one references and that has not taken this run's records yet.
     async fn awaited(&self) -> Result<Option<String>, Failure> {
         for table in references(&self.table) {
-            let Some(from) = self.pipeline.table(table).map(|table| &table.from) else {
+            let Some(referenced) = self.pipeline.table(table) else {
                 continue;
             };
-            let key = keys::state(&self.input.pipeline, from);
+            let key = keys::state(&self.input.pipeline, &referenced.from);
             let state: ResourceState = documents::get(&*self.objects, &key)
                 .await?
                 .unwrap_or_default();
             let run = state.runs.iter().find(|run| run.run == self.input.run);
-            let Some(wanted) = run.map(|run| run.sequence) else {
+            // What each run replaces takes nothing of a part.
+            let takes = |run: &&CompleteRun| {
+                referenced.write != WriteMode::Replace || run.extent != Extent::Part
+            };
+            let Some(wanted) = run.filter(takes).map(|run| run.sequence) else {
                 continue;
             };
             let key = keys::table(&self.input.pipeline, table);
@@ -323,11 +348,20 @@ impl Job<'_> {
             .await?
             .unwrap_or_default();
         let mut runs: Vec<CompleteRun> = state.since(sequence).cloned().collect();
+        // What was pulled before everything was pulled anew does not count for a table that only grows.
+        let anew = runs
+            .iter()
+            .rposition(|run| run.extent == Extent::Everything);
+        if self.table.write == WriteMode::Append {
+            runs.drain(..anew.unwrap_or(0));
+        }
         if self.table.write == WriteMode::Replace {
-            // Each run has all rows, so that only the last one's matter.
+            // Each run has all rows, so that only the last one's matter; of a part there can be no table.
+            runs.retain(|run| run.extent != Extent::Part);
             runs.drain(..runs.len().saturating_sub(1));
         } else if let Some(first) = runs.first()
             && first.sequence > sequence + 1
+            && first.extent != Extent::Everything
         {
             return Err(Failure::new(
                 FailureName::BadData,

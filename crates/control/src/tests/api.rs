@@ -4,6 +4,7 @@ use super::ground::{Ground, KEY, PIPELINE, body, request, run_of};
 use crate::openapi;
 use bytes::Bytes;
 use http::Request;
+use millrace_store::definitions;
 use serde_json::json;
 
 #[tokio::test]
@@ -39,6 +40,58 @@ async fn without_a_key_401_and_with_a_wrong_one_403() {
             response.headers().contains_key("www-authenticate"),
             status == 401
         );
+    }
+}
+
+#[tokio::test]
+async fn a_run_may_be_a_full_refresh_a_backfill_or_a_retry() {
+    let incremental =
+        "records: features\n    incremental: { field: updated, param: since, start: 2026-01-01 }";
+    let ground = Ground::new(&PIPELINE.replace("records: features", incremental)).await;
+    let control = ground.control();
+    let start = async |text: &str| {
+        let request = Request::post("/pipelines/earthquakes/runs").header("x-api-key", KEY);
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        control.http(request.body(text).unwrap()).await
+    };
+    for (text, kind) in [
+        ("", "regular"),
+        ("{}", "regular"),
+        (r#"{"full_refresh": true}"#, "full_refresh"),
+        (
+            r#"{"from": "2026-02-01", "to": "2026-02-03T12:00:00Z"}"#,
+            "backfill",
+        ),
+        (
+            r#"{"retry": "earthquakes-20260101T000000Z-00000ab1"}"#,
+            "retry",
+        ),
+    ] {
+        let started = start(text).await;
+        assert_eq!(started.status(), 202, "{text}: {:?}", started.body());
+        let run = run_of(&started);
+        let definition = body(&started)["data"]["definition"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let pinned = definitions::pinned(&*ground.objects, &definition)
+            .await
+            .unwrap();
+        let mode = serde_json::to_value(&pinned.mode).unwrap();
+        assert_eq!(mode["kind"], kind);
+        ground.succeed(&run).await;
+    }
+    for (text, status) in [
+        ("no", 400),
+        ("[]", 400),
+        (r#"{"refresh": true}"#, 400),
+        (r#"{"to": "2026-02-01"}"#, 400),
+        (r#"{"full_refresh": true, "from": "2026-02-01"}"#, 400),
+        (r#"{"from": "2026-02-03", "to": "2026-02-01"}"#, 400),
+        (r#"{"from": "yesterday"}"#, 400),
+        (r#"{"from": "7"}"#, 422),
+    ] {
+        assert_eq!(start(text).await.status(), status, "{text}");
     }
 }
 

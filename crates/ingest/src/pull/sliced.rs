@@ -1,41 +1,70 @@
 //! The slices of a pull: into the next one, and on within it.
 
 use super::{Ending, Job, Pull};
+use crate::cursor;
+use crate::dead::{self, Letters};
+use crate::fetch::Refusal;
 use crate::report::{self, Purpose};
 use crate::request::{self, Request, Requests};
 use crate::scan::Found;
 use crate::slices::{At, Slices};
-use millrace_model::Failure;
-use millrace_model::definition::pipeline::CursorValue;
+use millrace_model::dead::{DeadRequest, DeadSlice};
+use millrace_model::definition::pipeline::{CursorValue, OnRefusal};
+use millrace_model::mode::RunMode;
 use millrace_model::raw::{Origin, Position};
+use millrace_model::{Failure, FailureName};
 use serde_json::{Map, Value};
+use tracing::warn;
 
 impl<'a> Job<'a> {
     /// What is asked in a run that starts from there.
     pub(super) fn requests(&self, start: Option<&CursorValue>) -> Requests {
         let run = &self.input.run;
         let scope = request::run_scope(run.as_str(), run.began(), &self.pinned.pipeline.config);
-        Requests::new(self.connection, self.resource, scope, start)
+        let until = self.until();
+        Requests::new(self.connection, self.resource, scope, start, until.as_ref())
+    }
+
+    /// Until when the run asks for what changed; none where there is no such bound.
+    fn until(&self) -> Option<CursorValue> {
+        let to = match &self.pinned.mode {
+            RunMode::Backfill { to, .. } => to.as_ref(),
+            _ => None,
+        };
+        let now = self.input.run.began().as_millisecond();
+        cursor::until(self.resource.incremental.as_ref()?, now, to)
     }
 
     /// The slices of a run that starts from there.
-    pub(super) fn slices(&self, start: Option<&CursorValue>) -> Result<Slices<'a>, Failure> {
-        let now = self.input.run.began();
+    pub(super) async fn slices(&self, start: Option<&CursorValue>) -> Result<Slices<'a>, Failure> {
+        let until = match self.until() {
+            Some(CursorValue::Timestamp(until)) => until,
+            _ => self.input.run.began().as_millisecond(),
+        };
         Slices::new(
             self.objects,
             self.input,
             self.pinned,
             self.resource,
-            now,
+            until,
+            self.letters().await?,
             start,
         )
+    }
+
+    /// The requests that the run sends again; none where it is no retry.
+    pub(super) async fn letters(&self) -> Result<Option<Letters<'a>>, Failure> {
+        match &self.pinned.mode {
+            RunMode::Retry { run } => Letters::read(self.objects, self.input, run).await.map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
 impl Pull<'_> {
     /// Makes the slice of the position ready, or moves on to the end where there is none; says why not where it cannot.
     pub(super) async fn enter(&mut self) -> Result<Option<Ending>, Failure> {
-        if !Slices::is_cut(self.job.resource) {
+        if !self.slices.is_cut() {
             return Ok(None);
         }
         let number = match &self.position {
@@ -57,8 +86,15 @@ impl Pull<'_> {
             }
             At::Slice(slice) => {
                 self.segment.forget_last();
-                if self.position == Position::Start || slice.number != number {
-                    self.position = first_of(slice.number);
+                let is_at_start = match &self.position {
+                    Position::Start => true,
+                    Position::Slice { inner, report, .. } => {
+                        report.is_none() && **inner == Position::Start
+                    }
+                    _ => false,
+                };
+                if is_at_start || slice.number != number {
+                    self.position = at(slice.number, slice.begin.clone());
                 }
                 self.slice = Some(*slice);
             }
@@ -131,6 +167,62 @@ impl Pull<'_> {
         Ok(())
     }
 
+    /// Whether the run goes on with the next slice where a request of this one is refused.
+    pub(super) fn passes_over(&self) -> bool {
+        self.slice.is_some() && self.job.resource.on_refusal == OnRefusal::Skip
+    }
+
+    /// Keeps a request that failed for good, and passes over the slice to which it belongs where the definition says so;
+    /// else makes a failure of it.
+    pub(super) async fn refused(
+        &mut self,
+        request: &Request,
+        refusal: &Refusal,
+    ) -> Result<(), Failure> {
+        let message = refusal.told(&request.name());
+        let slice = self.slice.as_ref().filter(|_| self.passes_over());
+        let number = slice.map(|slice| slice.number);
+        let kept = self.bury(request, refusal.status, &message).await;
+        let Some(number) = number else {
+            if let Err(error) = kept {
+                warn!(%error, "the failed request could not be kept");
+            }
+            return Err(Failure::new(FailureName::BadAnswer, message));
+        };
+        // What is passed over must be known to be missing.
+        kept?;
+        warn!(
+            request = request.name(),
+            message, "the slice is passed over"
+        );
+        self.tally.skipped += 1;
+        self.job.observer.progress(&self.tally.counts());
+        self.position = first_of(number + 1);
+        Ok(())
+    }
+
+    async fn bury(&self, request: &Request, status: u16, message: &str) -> Result<(), Failure> {
+        let slice = self.slice.as_ref();
+        let dead = DeadRequest {
+            method: request.method.as_str().to_owned(),
+            url: request.shown.clone(),
+            status,
+            message: message.to_owned(),
+            failed_at: jiff::Timestamp::now().to_string(),
+            definition: self.job.input.definition.clone(),
+            position: self.position.clone(),
+            start: self.start.clone(),
+            slice: slice.map(|slice| DeadSlice {
+                scope: slice.scope.clone(),
+                carried: slice.carried.clone(),
+            }),
+            was_skipped: self.passes_over(),
+        };
+        let number = slice.map(|slice| slice.number);
+        let name = format!("{number:?} {}", request.key());
+        dead::bury(self.job.objects, self.job.input, &name, &dead).await
+    }
+
     /// Behind an answer about a report that is not ready: keeps what was said, and waits before the next poll.
     pub(super) async fn after_aside(&mut self) -> Result<Option<Ending>, Failure> {
         self.segment.forget_last();
@@ -143,9 +235,13 @@ impl Pull<'_> {
 }
 
 fn first_of(slice: u64) -> Position {
+    at(slice, Position::Start)
+}
+
+fn at(slice: u64, inner: Position) -> Position {
     Position::Slice {
         slice,
         report: None,
-        inner: Box::new(Position::Start),
+        inner: Box::new(inner),
     }
 }

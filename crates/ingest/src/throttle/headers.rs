@@ -74,6 +74,12 @@ pub(crate) fn left(headers: &HeaderMap, now: Timestamp) -> Option<Left> {
         })
 }
 
+/// How far apart the headers want the requests of one of so many senders to be.
+#[cfg(test)]
+pub(crate) fn spacing(headers: &HeaderMap, now: Timestamp, senders: u32) -> Option<Duration> {
+    left(headers, now).map(|left| left.spacing(senders))
+}
+
 /// The time by the source's clock where it tells that, else by this one.
 fn clock(headers: &HeaderMap, now: Timestamp) -> Timestamp {
     headers

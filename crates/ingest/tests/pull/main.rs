@@ -12,6 +12,7 @@ mod delta;
 mod endless;
 mod forms;
 mod incremental;
+mod modes;
 mod pages;
 mod paging;
 mod personal;

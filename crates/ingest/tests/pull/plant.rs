@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use millrace_ingest::{Ingest, Limits};
 use millrace_model::definition::{Pinned, parse};
+use millrace_model::mode::RunMode;
 use millrace_model::raw::Manifest;
 use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, Next, StepInput, StepOutput, Unobserved};
@@ -123,9 +124,15 @@ impl Plant {
                 pipeline,
                 connections: vec![connection],
                 endpoints: Vec::new(),
+                mode: RunMode::default(),
             },
             _folder: folder,
         }
+    }
+
+    /// With runs of that mode from now on.
+    pub fn set_mode(&mut self, mode: RunMode) {
+        self.pinned = self.pinned.clone().in_mode(mode).unwrap();
     }
 
     pub async fn input(&self, run: u32, name: &str) -> StepInput {
@@ -182,7 +189,7 @@ impl Plant {
         self.manifests_of(1, name).await
     }
 
-    async fn manifests_of(&self, run: u32, name: &str) -> Vec<Manifest> {
+    pub async fn manifests_of(&self, run: u32, name: &str) -> Vec<Manifest> {
         let folder = keys::raw_manifests("seismology", name, &run_id(run));
         let mut manifests = Vec::new();
         for entry in self.objects.list(&folder, None, 10_000).await.unwrap() {

@@ -7,11 +7,12 @@ use millrace_ingest::{Ingest, Limits};
 use millrace_model::definition::connection::{Auth, Politeness, RateLimit, Timeouts};
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    Concurrency, CursorValue, End, Incremental, Paginate, Pipeline, RequestForm, Resource, Slices,
-    TimestampForm,
+    Concurrency, CursorValue, End, Incremental, OnRefusal, Paginate, Pipeline, RequestForm,
+    Resource, Slices, TimestampForm,
 };
 use millrace_model::definition::{Connection, FieldPath, Pinned, SecretRef};
 use millrace_model::ledger::RunId;
+use millrace_model::mode::RunMode;
 use millrace_model::raw::{Manifest, Page, Position};
 use millrace_model::state::ResourceState;
 use millrace_model::step::{Deadline, Next, StepInput, StepOutput, Unobserved};
@@ -194,6 +195,7 @@ impl World {
                 headers: BTreeMap::new(),
                 request: RequestForm::default(),
                 slices: Slices::default(),
+                on_refusal: OnRefusal::default(),
                 report: None,
                 paginate: Paginate::None,
                 format: Format::default(),
@@ -232,6 +234,10 @@ impl World {
             param: Some("updatedafter".into()),
             start: CursorValue::Timestamp(1_514_764_800_000),
             lookback: Duration::from_secs(10),
+            end_param: None,
+            lag: Duration::ZERO,
+            read: None,
+            timezone: None,
             send: TimestampForm::Iso,
         });
         self
@@ -266,6 +272,7 @@ impl World {
             },
             connections: vec![self.connection.clone()],
             endpoints: Vec::new(),
+            mode: RunMode::default(),
         };
         StepInput {
             run: run_id(run),

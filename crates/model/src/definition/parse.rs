@@ -7,6 +7,7 @@ mod connection;
 mod endpoint;
 mod expectation;
 mod format;
+mod incremental;
 mod paginate;
 mod param;
 mod personal_data;

@@ -99,6 +99,9 @@ pub struct Resource {
     /// Into which slices the pull is cut.
     #[serde(default)]
     pub slices: Slices,
+    /// What becomes of a slice of which a request is refused for good.
+    #[serde(default)]
+    pub on_refusal: OnRefusal,
     /// The report that has to be made first, if the source works that way.
     #[serde(default)]
     pub report: Option<Report>,
@@ -125,6 +128,17 @@ pub struct Resource {
     pub key: Vec<FieldPath>,
 }
 
+/// What becomes of a slice of which a request is refused for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRefusal {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The request is kept to be sent again, and the run goes on with the next slice.
+    Skip,
+}
+
 /// How only what changed since the last run is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incremental {
@@ -138,7 +152,20 @@ pub struct Incremental {
     /// How far before the largest value a run starts again, for records that arrive late. Timestamps only.
     #[serde(with = "millis")]
     pub lookback: Duration,
-    /// How a timestamp is written into `param`.
+    /// The parameter in which is sent until when a run asks; none where it is not sent, or templates send it as `until`.
+    #[serde(default)]
+    pub end_param: Option<String>,
+    /// How far before its beginning a run stops asking, because the source brings out records late. Timestamps only.
+    #[serde(default, with = "millis")]
+    pub lag: Duration,
+    /// The form in which the field has timestamps, where it is the source's own: `%d.%m.%Y %H:%M`.
+    #[serde(default)]
+    pub read: Option<String>,
+    /// The time zone of timestamps that tell none, those that are sent in a form of the source's own included; an IANA
+    /// name, `UTC` where there is none.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// How a timestamp is written into a request.
     pub send: TimestampForm,
 }
 
@@ -156,8 +183,36 @@ pub enum CursorValue {
     Token(String),
 }
 
+impl CursorValue {
+    /// The value as a definition or a caller writes it: a time, a whole number, or text. A day alone is its first moment in
+    /// UTC.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Number(number));
+        }
+        if let Ok(time) = text.parse::<jiff::Timestamp>() {
+            return Ok(Self::Timestamp(time.as_millisecond()));
+        }
+        // `2026-01-01T00:00:00` names a moment only together with a zone, which must not be guessed.
+        if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() {
+            return Err(format!(
+                "this time has no zone; write `{text}Z` if it is UTC"
+            ));
+        }
+        let day = text
+            .parse::<jiff::civil::Date>()
+            .ok()
+            .filter(|_| text.len() == 10);
+        let midnight = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        Ok(match midnight {
+            Some(midnight) => Self::Timestamp(midnight.timestamp().as_millisecond()),
+            None => Self::Text(text.to_owned()),
+        })
+    }
+}
+
 /// How a timestamp is written into a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampForm {
     /// `2026-01-01T00:00:00.000Z`
@@ -167,6 +222,8 @@ pub enum TimestampForm {
     EpochS,
     /// Milliseconds since 1970.
     EpochMs,
+    /// A form of the source's own, as `strftime` has it: `%Y-%m-%d %H:%M:%S`.
+    Own(String),
 }
 
 /// A Delta table made of a resource's records.

@@ -87,6 +87,7 @@ impl DefinitionSet {
             pipeline: found.clone(),
             connections: connections.into_values().cloned().collect(),
             endpoints: self.endpoints.values().filter(reads).cloned().collect(),
+            mode: crate::mode::RunMode::default(),
         })
     }
 

@@ -7,13 +7,14 @@ use indexmap::IndexMap;
 use millrace_lake::Lake;
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    Column, ColumnType, Concurrency, Contract, Expectation, Paginate, Pipeline, RequestForm,
-    Resource, Slices, Table, WriteMode,
+    Column, ColumnType, Concurrency, Contract, Expectation, OnRefusal, Paginate, Pipeline,
+    RequestForm, Resource, Slices, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::ledger::RunId;
+use millrace_model::mode::RunMode;
 use millrace_model::raw::{Manifest, Origin, Page, Position};
-use millrace_model::state::ResourceState;
+use millrace_model::state::{Extent, ResourceState};
 use millrace_model::step::{Deadline, StepInput, StepOutput, Unobserved};
 use millrace_model::{Failure, keys};
 use millrace_store::objects::{Folder, Objects};
@@ -109,20 +110,25 @@ impl Harness {
 
     /// A complete run: segments of pages.
     pub async fn pull(&mut self, segments: &[&[&str]]) -> RunId {
+        self.pull_to(Extent::Usual, segments).await
+    }
+
+    /// A complete run that pulled so much of the resource.
+    pub async fn pull_to(&mut self, extent: Extent, segments: &[&[&str]]) -> RunId {
         self.runs += 1;
-        self.put(RESOURCE, segments).await
+        self.put(RESOURCE, extent, segments).await
     }
 
     /// One segment of bodies, which need not be text.
     pub async fn pull_bytes(&mut self, bodies: &[&[u8]]) -> RunId {
         self.runs += 1;
-        self.put(RESOURCE, &[bodies]).await
+        self.put(RESOURCE, Extent::Usual, &[bodies]).await
     }
 
     /// One page of another resource, pulled in the run that [`Self::pull`] makes next.
     pub async fn pull_of(&mut self, resource: &str, body: &str) {
         self.runs += 1;
-        self.put(resource, &[&[body]]).await;
+        self.put(resource, Extent::Usual, &[&[body]]).await;
         self.runs -= 1;
     }
 
@@ -130,7 +136,12 @@ impl Harness {
         RunId::new(PIPELINE, 1_767_225_600 + i64::from(self.runs), self.runs)
     }
 
-    async fn put<B: AsRef<[u8]>>(&self, resource: &str, segments: &[&[B]]) -> RunId {
+    async fn put<B: AsRef<[u8]>>(
+        &self,
+        resource: &str,
+        extent: Extent,
+        segments: &[&[B]],
+    ) -> RunId {
         let run = self.last_run();
         let mut records = 0;
         for (number, bodies) in (0_u32..).zip(segments) {
@@ -182,7 +193,7 @@ impl Harness {
             .await
             .expect("read")
             .unwrap_or_default();
-        state.complete(&run, segments.len() as u32, records, None);
+        state.complete(&run, segments.len() as u32, records, None, extent);
         json::put(&*self.objects, &key, &state).await.expect("put");
         run
     }
@@ -214,6 +225,7 @@ impl Harness {
             headers: BTreeMap::new(),
             request: RequestForm::default(),
             slices: Slices::default(),
+            on_refusal: OnRefusal::default(),
             report: None,
             paginate: Paginate::None,
             format: self.format.clone(),
@@ -232,6 +244,7 @@ impl Harness {
             pipeline,
             connections: Vec::new(),
             endpoints: Vec::new(),
+            mode: RunMode::default(),
         };
         let definition = definitions::pin(&*self.objects, &pinned)
             .await

@@ -2,6 +2,7 @@
 
 use crate::harness::{Harness, TABLE};
 use millrace_model::definition::pipeline::WriteMode;
+use millrace_model::state::Extent;
 use millrace_model::step::Next;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,6 +56,29 @@ async fn append_adds_and_replace_replaces() {
     assert_eq!(list.values(TABLE, &["id", "v"]).await, ["2 changed type"]);
     list.take("[]").await;
     assert_eq!(list.rows(TABLE).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_refresh_makes_a_growing_table_anew_and_of_a_part_no_table_is_made() {
+    let mut log = Harness::new(WriteMode::Append, &[]);
+    log.take(r#"[{"v":1},{"v":2}]"#).await;
+    log.pull(&[&[r#"[{"v":3}]"#]]).await;
+    log.pull_to(
+        Extent::Everything,
+        &[&[r#"[{"v":"a"}]"#], &[r#"[{"v":"b"}]"#]],
+    )
+    .await;
+    log.pull_to(Extent::Part, &[&[r#"[{"v":"c"}]"#]]).await;
+    log.run().await.expect("transformed");
+    assert_eq!(log.values(TABLE, &["v"]).await, ["a", "b", "c"]);
+    log.take(r#"[{"v":"d"}]"#).await;
+    assert_eq!(log.values(TABLE, &["v"]).await, ["a", "b", "c", "d"]);
+
+    let mut list = Harness::new(WriteMode::Replace, &["id"]);
+    list.take(r#"[{"id":1},{"id":2}]"#).await;
+    list.pull_to(Extent::Part, &[&[r#"[{"id":9}]"#]]).await;
+    list.run().await.expect("transformed");
+    assert_eq!(list.values(TABLE, &["id"]).await, ["1", "2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use crate::harness::{Harness, TABLE};
 use millrace_model::definition::Pinned;
 use millrace_model::definition::pipeline::{Expectation, Otherwise, Rule, WriteMode};
+use millrace_model::mode::RunMode;
 use millrace_model::step::{Counts, Unobserved};
 
 fn at_most(most: f64) -> Expectation {
@@ -18,6 +19,7 @@ async fn replay(shop: &Harness) -> Counts {
         pipeline: shop.pipeline(),
         connections: Vec::new(),
         endpoints: Vec::new(),
+        mode: RunMode::default(),
     };
     let input = shop.pinned().await;
     let transform = shop.transform();

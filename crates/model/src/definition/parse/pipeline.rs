@@ -1,15 +1,16 @@
 //! Wire pipeline → pipeline.
 
-use super::{answer, format, paginate, personal_data, request, schedule, table, value};
+use super::{
+    answer, format, incremental, paginate, personal_data, request, schedule, table, value,
+};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, Incremental, Paginate, Pipeline, Publish, Resource, Slices, Table,
+    Concurrency, CursorValue, OnRefusal, Paginate, Pipeline, Publish, Resource, Slices, Table,
     WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
-use crate::definition::wire::pipeline::{IncrementalForm, PipelineFile, PublishForm, ResourceForm};
+use crate::definition::wire::pipeline::{PipelineFile, PublishForm, ResourceForm};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// The only store that tables are published to.
 pub(super) const STORE: &str = "operational_store";
@@ -195,7 +196,7 @@ fn resource(
     let format = format::validate(form.format, &at.field("format"), review);
     let incremental = match form.incremental {
         None => Some(None),
-        Some(form) => incremental(form, &at.field("incremental"), review).map(Some),
+        Some(form) => incremental::validate(form, &at.field("incremental"), review).map(Some),
     };
     let personal_data = match &form.personal_data {
         None => Some(None),
@@ -238,6 +239,12 @@ fn resource(
         windows,
         carry: form.carry,
     };
+    let skips_whole = form.on_refusal == OnRefusal::Skip && slices.is_whole();
+    review.require(!skips_whole, &at.field("on_refusal"), || {
+        "there is nothing to go on with where a resource is in one piece: `skip` goes with `parent`, `partitions` or \
+         `windows`"
+            .to_owned()
+    });
     let scope = request::Scope::new(
         &slices,
         incremental.is_some(),
@@ -276,6 +283,7 @@ fn resource(
         headers,
         request: request_form,
         slices,
+        on_refusal: form.on_refusal,
         report,
         paginate: paginate?,
         format: format?,
@@ -324,76 +332,6 @@ fn check_params(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
             format!("`paginate` and `incremental` both set the parameter `{name}`; a request can say only one thing by it")
         });
     }
-}
-
-fn incremental(
-    form: IncrementalForm,
-    at: &Path,
-    review: &mut Review<'_, '_>,
-) -> Option<Incremental> {
-    let field = review.accept(&at.field("field"), value::field_path(&form.field));
-    if let Some(param) = &form.param {
-        review.accept(&at.field("param"), value::query_param(param));
-    }
-    let start = review.accept(&at.field("start"), start(&form.start.0));
-    let lookback = match &form.lookback {
-        None => Some(Duration::ZERO),
-        Some(text) => {
-            let most = Duration::from_hours(366 * 24);
-            review.accept(
-                &at.field("lookback"),
-                value::duration(&text.0, Duration::ZERO, most),
-            )
-        }
-    };
-    if let Some(CursorValue::Number(_) | CursorValue::Text(_)) = start {
-        for (name, given) in [
-            ("lookback", form.lookback.is_some()),
-            ("send", form.send.is_some()),
-        ] {
-            review.require(!given, &at.field(name), || {
-                format!("`{name}` goes with a `start` that is a time: `2026-01-01T00:00:00Z`")
-            });
-        }
-    }
-    Some(Incremental {
-        field: field?,
-        param: form.param,
-        start: start?,
-        lookback: lookback?,
-        send: form.send.unwrap_or_default(),
-    })
-}
-
-/// A time, a whole number, or text; a day alone is its first moment in UTC.
-fn start(value: &serde_json::Value) -> Result<CursorValue, String> {
-    if let Some(number) = value.as_i64() {
-        return Ok(CursorValue::Number(number));
-    }
-    let Some(text) = value.as_str() else {
-        return Err(
-            "a start is a time (`2026-01-01T00:00:00Z`), a whole number, or text".to_owned(),
-        );
-    };
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(CursorValue::Timestamp(time.as_millisecond()));
-    }
-    // `2026-01-01T00:00:00` names a moment only together with a zone, which must not be guessed.
-    if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() {
-        return Err(format!(
-            "this time has no zone; write `{text}Z` if it is UTC"
-        ));
-    }
-    let day = text
-        .parse::<jiff::civil::Date>()
-        .ok()
-        .filter(|_| text.len() == 10);
-    Ok(
-        match day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok()) {
-            Some(midnight) => CursorValue::Timestamp(midnight.timestamp().as_millisecond()),
-            None => CursorValue::Text(text.to_owned()),
-        },
-    )
 }
 
 fn publish(

@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The names that templates of requests see, and what has to be there for them.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "now",
     "run",
     "config",
     "cursor",
+    "until",
     "page",
     "parent",
     "partition",
@@ -98,7 +99,7 @@ impl<'s> Scope<'s> {
         for name in names {
             let (root, rest) = name.split_once('.').unwrap_or((&name, ""));
             let missing = match root {
-                "cursor" if !self.has_cursor => "`incremental`",
+                "cursor" | "until" if !self.has_cursor => "`incremental`",
                 "job" if !self.has_job => "`report`",
                 "parent" if self.slices.parent.is_none() => "`parent`",
                 "window" if self.slices.windows.is_none() => "`windows`",

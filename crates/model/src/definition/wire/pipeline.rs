@@ -8,7 +8,7 @@ use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
 use crate::definition::pipeline::{
-    Concurrency, Method, OnChange, OnUnreadable, TimestampForm, WriteMode,
+    Concurrency, Method, OnChange, OnRefusal, OnUnreadable, WriteMode,
 };
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -108,6 +108,10 @@ pub(crate) struct ResourceForm {
     pub(crate) partitions: IndexMap<String, Vec<serde_json::Value>>,
     /// Windows of time, with each of which this one is asked for: templates see its bounds as `window`.
     pub(crate) windows: Option<WindowsForm>,
+    /// What becomes of a slice (of a parent, a partition, a window) of which a request is refused for good: `fail` unless
+    /// said otherwise; with `skip` the request is kept under `dead/`, for `millrace retry`, and the run goes on.
+    #[serde(default)]
+    pub(crate) on_refusal: OnRefusal,
     /// Fields that every record gets beside its own: `{ order_id: parent.id }`.
     #[serde(default)]
     pub(crate) carry: BTreeMap<String, String>,
@@ -149,8 +153,43 @@ pub(crate) struct IncrementalForm {
     pub(crate) start: StartForm,
     /// How far before the largest value a run starts again, for records that arrive late; of times alone.
     pub(crate) lookback: Option<DurationText>,
-    /// How a time is written into the parameter; `iso` unless said otherwise.
-    pub(crate) send: Option<TimestampForm>,
+    /// The parameter in which is sent until when a run asks: the beginning of the run less the `lag`, or the end of a
+    /// backfill's range. Templates see it as `until`.
+    pub(crate) end_param: Option<String>,
+    /// How far before its beginning a run stops asking, because the source brings out records late; of times alone, and
+    /// with `end_param`, `windows` or a template that sends `until`.
+    pub(crate) lag: Option<DurationText>,
+    /// The form of the field's times where it is the source's own, as `strftime` has it: `%d.%m.%Y %H:%M`. ISO 8601, and
+    /// seconds and milliseconds since 1970, are known.
+    pub(crate) read: Option<String>,
+    /// The time zone of times that tell none; `UTC` unless said otherwise.
+    #[schemars(example = &"Europe/Berlin")]
+    pub(crate) timezone: Option<String>,
+    /// How a time is written into the parameters; `iso` unless said otherwise.
+    pub(crate) send: Option<SendForm>,
+}
+
+/// How a time is written into a request.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SendForm(pub(crate) String);
+
+impl JsonSchema for SendForm {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Send".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`iso`, seconds or milliseconds since 1970, or a form as `strftime` has it: `%Y-%m-%d`.",
+            "type": "string",
+            "anyOf": [{ "enum": ["iso", "epoch_s", "epoch_ms"] }, { "pattern": "%" }],
+        })
+    }
 }
 
 /// Where the first run starts.
