@@ -270,6 +270,9 @@ fn text(param: &Param) -> Value {
     }
     if let Some(pattern) = &param.pattern {
         schema["pattern"] = json!(format!("^(?:{pattern})$"));
+    } else if param.one_of.is_empty() {
+        // PostgreSQL's texts hold every character but that of code 0.
+        schema["pattern"] = json!("^[^\\u0000]*$");
     }
     schema
 }

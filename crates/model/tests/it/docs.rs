@@ -63,3 +63,37 @@ fn every_example_of_the_page_about_tables_is_sound() {
         }
     }
 }
+
+#[test]
+fn every_example_of_the_page_about_endpoints_is_sound() {
+    let examples = examples("endpoints.md");
+    assert!(examples.len() >= 3, "the page has lost its examples");
+    for block in examples {
+        // A block that begins with a route goes on where another one began.
+        let text = if block.starts_with("metadata:") {
+            block.clone()
+        } else {
+            format!("metadata: {{ name: quakes }}\nroutes:\n{block}")
+        };
+        let parsed = parse::endpoint("endpoints/quakes.yaml", &text);
+        parsed.unwrap_or_else(|problems| panic!("{block}\n{problems:#?}"));
+    }
+}
+
+#[test]
+fn the_methods_of_authentication_on_the_page_are_sound() {
+    let page = include_str!("../../../../docs/endpoints.md");
+    let jwt = page
+        .split('`')
+        .find(|code| code.starts_with("auth: { jwt:"))
+        .unwrap();
+    let jwt = jwt.replacen("issuer: \u{2026}", "issuer: https://a.example/", 1);
+    let jwt = jwt.replacen("audience: \u{2026}", "audience: b", 1);
+    let jwt = jwt.replacen("https://\u{2026}", "\"https://a.example/keys\"", 1);
+    let text = format!(
+        "metadata: {{ name: quakes }}\nroutes:\n  /q:\n    datasource: operational_store\n    \
+         query: SELECT id FROM s.q ORDER BY id\n    {jwt}\n"
+    );
+    let parsed = parse::endpoint("endpoints/quakes.yaml", &text);
+    parsed.unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+}

@@ -4,7 +4,6 @@
 
 mod definitions;
 mod docs;
-mod documented;
 mod properties;
 mod queries;
 mod sets;
