@@ -19,6 +19,9 @@ from localcloud.progress import Failed
 #: What the working copy has beside `infra/` by itself: links to the repository's other folders are made to the rest.
 _NOT_LINKED = {"infra", "target"}
 
+#: How many lines of the emulator's log are told with a failure.
+_TOLD = 40
+
 #: Seconds between two reports of how far an apply is.
 _REPORT_EVERY = 5
 
@@ -68,7 +71,14 @@ class Terraform:
 
     def destroy(self) -> str:
         """Removes what was made, and says how much that was."""
-        return self._stream(["destroy", "-input=false", "-auto-approve", "-json", *self._common()], "destroy")
+        arguments = ["destroy", "-input=false", "-auto-approve", "-json", *self._common()]
+        try:
+            return self._stream(arguments, "destroy")
+        except Failed as failure:
+            # Where the answer to a deletion gets lost, the provider repeats it and takes "not found" for a failure. A
+            # second run looks first at what is there.
+            progress.step(f"{failure}\n\nonce more, with what is left")
+            return self._stream(arguments, "destroy")
 
     def difference(self) -> str:
         """What another apply would change; empty if nothing."""
@@ -150,7 +160,9 @@ class Terraform:
     def _failure(self, command: str, output: str, log: Path | None = None) -> Failed:
         emulator = self._instance.path("log", "emulator.log")
         logs = f"{log}, and {emulator}" if log else str(emulator)
-        return Failed(f"terraform {command} failed.\n\n{output.strip()}\n\nlogs: {logs}")
+        said = emulator.read_text(errors="replace").splitlines()[-_TOLD:] if emulator.exists() else []
+        last = "\n".join(["the emulator's last lines:", *said])
+        return Failed(f"terraform {command} failed.\n\n{output.strip()}\n\n{last}\n\nlogs: {logs}")
 
 
 class _Tally:

@@ -305,10 +305,11 @@ impl Conductor {
 
 /// The name of a run that begins then.
 pub fn new_run(pipeline: &str, began: jiff::Timestamp) -> RunId {
-    RunId::new(pipeline, began.as_second(), rand::rng().random())
+    RunId::beginning(pipeline, began, rand::rng().random())
 }
 
-fn input(pinned: &Pinned, run: &RunId, definition: &str, name: &str) -> StepInput {
+/// The first input of a step of that name.
+pub fn input(pinned: &Pinned, run: &RunId, definition: &str, name: &str) -> StepInput {
     StepInput {
         run: run.clone(),
         pipeline: pinned.pipeline.name.clone(),

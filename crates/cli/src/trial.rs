@@ -3,7 +3,7 @@
 mod report;
 
 use crate::cassette::player;
-use crate::conduct::new_run;
+use crate::conduct::{input, new_run};
 use crate::run::{known, with_base_urls};
 use crate::scratch::Scratch;
 use crate::table::{bold, green, red};
@@ -12,7 +12,6 @@ use clap::Args;
 use millrace_ingest::{Ingest, Limits};
 use millrace_model::definition::Pinned;
 use millrace_model::definition::pipeline::Resource;
-use millrace_model::ledger::RunId;
 use millrace_model::step::{Deadline, Next, StepInput};
 use millrace_store::definitions;
 use report::Report;
@@ -173,14 +172,4 @@ fn chain<'p>(pinned: &'p Pinned, name: Option<&str>) -> anyhow::Result<Vec<&'p R
         chain.insert(0, parent);
     }
     Ok(chain)
-}
-
-fn input(pinned: &Pinned, run: &RunId, definition: &str, name: &str) -> StepInput {
-    StepInput {
-        run: run.clone(),
-        pipeline: pinned.pipeline.name.clone(),
-        definition: definition.to_owned(),
-        name: name.to_owned(),
-        invocation: 0,
-    }
 }

@@ -66,7 +66,7 @@ impl Control {
         pipeline: &str,
         key: Option<&str>,
     ) -> Result<RunId, Failure> {
-        let run = RunId::new(pipeline, jiff::Timestamp::now().as_second(), rand::random());
+        let run = RunId::beginning(pipeline, jiff::Timestamp::now(), rand::random());
         let Some(key) = key else {
             return Ok(run);
         };

@@ -26,6 +26,14 @@ impl RunId {
         ))
     }
 
+    /// The run of a pipeline that begins now: its digits are the milliseconds and 20 bits of `random`, so that runs
+    /// of one second sort by time as well.
+    pub fn beginning(pipeline: &str, now: jiff::Timestamp, random: u32) -> Self {
+        let milliseconds = now.subsec_millisecond().unsigned_abs();
+        let discriminator = (milliseconds << 20) | (random & 0x000f_ffff);
+        Self::new(pipeline, now.as_second(), discriminator)
+    }
+
     /// The pipeline.
     pub fn pipeline(&self) -> &str {
         &self.0[..self.0.len() - SUFFIX]
@@ -216,6 +224,14 @@ mod tests {
     fn runs_of_a_pipeline_sort_by_time() {
         let earlier = RunId::new("a", 999_999_999, u32::MAX);
         assert!(earlier < RunId::new("a", 1_000_000_000, 0));
+    }
+
+    #[test]
+    fn runs_of_one_second_sort_by_time() {
+        let at = |nanosecond| jiff::Timestamp::new(1_767_225_600, nanosecond).unwrap();
+        let earlier = RunId::beginning("a", at(998_000_000), u32::MAX);
+        assert_eq!(earlier.as_str(), "a-20260101T000000Z-3e6fffff");
+        assert!(earlier < RunId::beginning("a", at(999_000_000), 0));
     }
 
     #[test]
