@@ -82,6 +82,19 @@ locals {
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
         Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/lambda/${var.name}-${name}:log-stream:*"]
       }],
+      # A definition that is broken is not served; what it was before is, by functions too that start only then.
+      [
+        for statement in [
+          {
+            Sid       = "ListEarlierDefinitions"
+            Effect    = "Allow"
+            Action    = ["s3:ListBucketVersions"]
+            Resource  = [local.lake_arn]
+            Condition = { StringLike = { "s3:prefix" = ["definitions/endpoints/*"] } }
+          },
+          { Sid = "ReadEarlierDefinitions", Effect = "Allow", Action = ["s3:GetObjectVersion"], Resource = ["${local.lake_arn}/definitions/endpoints/*"] },
+        ] : statement if name == "serve"
+      ],
       name != "trigger" ? [] : [
         { Sid = "StartRuns", Effect = "Allow", Action = ["states:StartExecution"], Resource = [local.state_machine_arn] },
         { Sid = "EndRuns", Effect = "Allow", Action = ["states:DescribeExecution", "states:StopExecution"], Resource = [local.execution_arns] },

@@ -33,4 +33,12 @@ locals {
       of          = "api"
     }
   }
+
+  # What a function itself calls an alarm: a line of its log with this name in the field `alarm`.
+  log_alarms = {
+    definition-broken = {
+      description = "An endpoint's definition in the lake is broken. It is refused, and what it was before still answers; serve's log says which one, and what is wrong with it."
+      function    = "serve"
+    }
+  }
 }

@@ -47,3 +47,8 @@ output "alarms" {
   description = "The alarms: namespace, metric, and what it is about."
   value       = local.alarms
 }
+
+output "log_alarms" {
+  description = "The alarms that functions tell of in their logs: by name, which function, and what it means."
+  value       = local.log_alarms
+}

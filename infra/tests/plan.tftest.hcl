@@ -86,6 +86,28 @@ run "defaults" {
   }
 }
 
+run "alarms_of_logs" {
+  command = plan
+
+  assert {
+    condition = (
+      keys(aws_cloudwatch_log_metric_filter.alarm) == ["definition-broken"] &&
+      aws_cloudwatch_log_metric_filter.alarm["definition-broken"].log_group_name == "/aws/lambda/millrace-serve" &&
+      aws_cloudwatch_log_metric_filter.alarm["definition-broken"].pattern == "{ $.alarm = \"definition-broken\" }"
+    )
+    error_message = "What serve's log calls an alarm is counted."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.this["definition-broken"].namespace == "Millrace/millrace" &&
+      aws_cloudwatch_metric_alarm.this["definition-broken"].metric_name == "definition-broken" &&
+      length(coalesce(aws_cloudwatch_metric_alarm.this["definition-broken"].dimensions, {})) == 0
+    )
+    error_message = "And the alarm of that name looks at the count."
+  }
+}
+
 run "least_privilege" {
   command = plan
 

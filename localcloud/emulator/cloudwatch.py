@@ -1,11 +1,13 @@
-"""CloudWatch: metrics of executions, alarms that see them, and alarms that read back as they were written."""
+"""CloudWatch: metrics of executions and of logs, alarms that see them, and alarms that read back as they were written."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.services import cloudwatch
+from ministack.services import cloudwatch, cloudwatch_logs
 from ministack.services import stepfunctions as sfn
 
 from localcloud.emulator.patching import patch
@@ -45,6 +47,37 @@ def evaluate_on_own_metrics() -> None:
         cloudwatch._evaluate_all_alarms()
 
     cloudwatch.record_metric = record_and_evaluate
+
+
+#: The patterns that are understood: a field of a line of JSON is that text. Millrace has no others.
+_PATTERN = re.compile(r'\{ \$\.(\w+) = "([^"]*)" \}')
+
+
+@patch("cloudwatch.metric_filters")
+def count_what_metric_filters_find() -> None:
+    """Metric filters are kept and never applied: an alarm on what a function's log says never hears of it."""
+    append = cloudwatch_logs._append_log_events
+
+    def append_and_count(stream: dict[str, Any], events: list[dict[str, Any]]) -> None:
+        append(stream, events)
+        for each in list(cloudwatch_logs._metric_filters.values()):
+            group = cloudwatch_logs._log_groups.get(each["logGroupName"]) or {"streams": {}}
+            if not any(known is stream for known in group["streams"].values()):
+                continue
+            for _ in (event for event in events if _matches(each["filterPattern"], event["message"])):
+                for metric in each["metricTransformations"]:
+                    cloudwatch.record_metric(metric["metricNamespace"], metric["metricName"], float(metric["metricValue"]))
+
+    cloudwatch_logs._append_log_events = append_and_count
+
+
+def _matches(pattern: str, message: str) -> bool:
+    understood = _PATTERN.fullmatch(pattern)
+    try:
+        line = json.loads(message)
+    except ValueError:
+        return False
+    return bool(understood) and isinstance(line, dict) and line.get(understood[1]) == understood[2]
 
 
 @patch("cloudwatch.describe_alarms")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -47,6 +48,37 @@ class CloudWatch(EmulatorTest):
                 return found()
 
         self.observe(state, defect="INSUFFICIENT_DATA", mended="ALARM")
+
+    def test_an_alarm_hears_what_a_log_says(self) -> None:
+        def states(cloud: Cloud) -> list[bool]:
+            logs, client = cloud.client("logs"), cloud.client("cloudwatch")
+            logs.create_log_group(logGroupName=self.name)
+            logs.create_log_stream(logGroupName=self.name, logStreamName="s")
+            for metric, pattern in (("said", '{ $.alarm = "fire" }'), ("unsaid", '{ $.alarm = "flood" }')):
+                transformation = {"metricNamespace": self.name, "metricName": metric, "metricValue": "1"}
+                logs.put_metric_filter(
+                    logGroupName=self.name, filterName=metric, filterPattern=pattern, metricTransformations=[transformation]
+                )
+                client.put_metric_alarm(
+                    AlarmName=f"{self.name}-{metric}",
+                    Namespace=self.name,
+                    MetricName=metric,
+                    Statistic="Sum",
+                    Period=60,
+                    EvaluationPeriods=1,
+                    Threshold=0,
+                    ComparisonOperator="GreaterThanThreshold",
+                    TreatMissingData="notBreaching",
+                )
+            now = int(time.time() * 1000)
+            lines = ("no JSON", '{"alarm": 7}', '{"alarm": "fire", "level": "ERROR"}')
+            events = [{"timestamp": now, "message": line} for line in lines]
+            logs.put_log_events(logGroupName=self.name, logStreamName="s", logEvents=events)
+            names = [f"{self.name}-said", f"{self.name}-unsaid"]
+            found = client.describe_alarms(AlarmNames=names)["MetricAlarms"]
+            return [alarm["StateValue"] == "ALARM" for alarm in sorted(found, key=lambda alarm: alarm["AlarmName"])]
+
+        self.observe(states, defect=[False, False], mended=[True, False])
 
     def test_an_alarm_reads_back_as_it_was_written(self) -> None:
         def has_period(cloud: Cloud) -> bool:

@@ -28,7 +28,7 @@ LEAST = 20_000 if LONG else 400
 def test_requests_made_of_the_document_are_answered_as_it_says(server: Server, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("schemathesis")
     command = [
-        program, "run", f"{server.url}/openapi.json", "--header", f"x-api-key: {server.key}", "--workers", "2",
+        program, "run", f"{server.url}/openapi.json", "--header", f"x-api-key: {server.key}", "--workers", "1",
         "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--checks", "all",
         "--continue-on-failure", "--generation-database", "none", "--seed", "7", "--suppress-health-check", "all",
     ]

@@ -12,6 +12,7 @@ mod compress;
 pub mod contract;
 mod cursor;
 mod dataset;
+mod definitions;
 mod docs;
 mod format;
 mod json;
@@ -35,6 +36,7 @@ use cache::{Cache, Kept};
 use cursor::{Cursor, Seal};
 use dataset::Dataset;
 use deadpool_postgres::Object;
+use definitions::Definitions;
 use format::Format;
 use http::{Method, Request, Response};
 use millrace_model::FailureName;
@@ -43,7 +45,7 @@ use millrace_store::secrets::{Caller, Secrets};
 use page::{Page, Trouble};
 use plan::Plan;
 use problem::Problem;
-use routes::{Routes, Served, Sort};
+use routes::{Served, Sort};
 use serde_json::Map;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +58,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The endpoints.
 #[derive(Debug)]
 pub struct Serve {
-    routes: Arc<Routes>,
+    definitions: Arc<Definitions>,
     access: Arc<Access>,
     limits: Arc<Limits>,
     cache: Arc<Cache>,
@@ -68,7 +70,7 @@ impl Serve {
     /// before the first request.
     pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>, store_secret: String) -> Self {
         Self {
-            routes: Arc::new(Routes::new(objects)),
+            definitions: Arc::new(Definitions::new(objects)),
             access: Arc::new(Access::new(secrets.clone())),
             limits: Arc::default(),
             cache: Arc::default(),
@@ -87,7 +89,7 @@ impl Serve {
     /// are not enough of these.
     pub(crate) fn share(self, threads: usize) -> Vec<Self> {
         let share = |store| Self {
-            routes: self.routes.clone(),
+            definitions: self.definitions.clone(),
             access: self.access.clone(),
             limits: self.limits.clone(),
             cache: self.cache.clone(),
@@ -98,7 +100,7 @@ impl Serve {
 
     /// Whether requests can be answered with data: the definitions are there, and the store takes a connection.
     pub(crate) async fn ready(&self) -> Result<(), Problem> {
-        self.routes.table().await.map_err(|error| {
+        self.definitions.table().await.map_err(|error| {
             tracing::error!(%error, "the endpoints' definitions cannot be read");
             Problem::unavailable()
         })?;
@@ -134,7 +136,7 @@ impl Serve {
 
     async fn answer(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Problem> {
         let path = request.uri().path();
-        let table = self.routes.table().await.map_err(|error| {
+        let table = self.definitions.table().await.map_err(|error| {
             tracing::error!(%error, "the endpoints' definitions cannot be read");
             Problem::unavailable()
         })?;

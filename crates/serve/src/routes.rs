@@ -1,26 +1,18 @@
-//! The routes, as `definitions/endpoints/` has them now.
+//! The routes, and which of them a path is.
 
 use crate::dataset::Known;
+use crate::definitions::FRESH;
 use crate::plan::Plan;
 use crate::sent;
 use crate::value::Bound;
 use jiff::civil::Date;
 use millrace_model::definition::Endpoint;
 use millrace_model::definition::endpoint::Route;
-use millrace_model::definition::parse;
-use millrace_model::keys;
 use millrace_model::query::Query;
-use millrace_store::objects::{Error, Objects, Version};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
-use tokio::sync::Mutex as AsyncMutex;
-
-/// How old the last look at the definitions may be.
-const FRESH: Duration = Duration::from_secs(10);
-/// How long a request waits for a look that is not the first.
-const PATIENCE: Duration = Duration::from_secs(3);
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// What stood in a path's braces, by the names in them.
 pub type InPath = Vec<(String, String)>;
@@ -77,7 +69,8 @@ enum Segment {
 }
 
 impl Served {
-    fn new(endpoint: &Endpoint, route: Route) -> Result<Self, String> {
+    /// A route of an endpoint, once its query is one that can be asked.
+    pub fn new(endpoint: &Endpoint, route: Route) -> Result<Self, String> {
         let query = Query::parse(&route.query).map_err(|error| error.to_string())?;
         let segments = route
             .path
@@ -205,11 +198,9 @@ pub struct Table {
 }
 
 impl Table {
-    fn of(files: &BTreeMap<String, File>) -> Self {
-        let mut routes: Vec<Arc<Served>> = files
-            .values()
-            .flat_map(|file| file.routes.clone())
-            .collect();
+    /// The table of these routes.
+    pub fn of(routes: impl IntoIterator<Item = Arc<Served>>) -> Self {
+        let mut routes: Vec<Arc<Served>> = routes.into_iter().collect();
         // A stable sort, and literals before parameters segment by segment.
         routes.sort_by(|left, right| left.segments.cmp(&right.segments));
         routes.dedup_by(|later, earlier| {
@@ -247,162 +238,13 @@ impl Table {
     }
 }
 
-/// A definition as it was read last.
-#[derive(Debug)]
-struct File {
-    version: Version,
-    routes: Vec<Arc<Served>>,
-}
-
-/// The routes, read again when the last look at the definitions is too old. A request looks by itself: between two
-/// requests a Lambda stands still.
-#[derive(Debug)]
-pub struct Routes {
-    objects: Arc<dyn Objects>,
-    current: RwLock<Option<Current>>,
-    files: AsyncMutex<BTreeMap<String, File>>,
-}
-
-#[derive(Clone, Debug)]
-struct Current {
-    table: Arc<Table>,
-    looked: Instant,
-}
-
-impl Routes {
-    /// The routes that lie in these objects. Nothing is read yet.
-    pub fn new(objects: Arc<dyn Objects>) -> Self {
-        Self {
-            objects,
-            current: RwLock::default(),
-            files: AsyncMutex::default(),
-        }
-    }
-
-    /// The routes; at most ten seconds old, unless the definitions cannot be read: then those that were read last. An
-    /// error where they never could.
-    pub async fn table(&self) -> Result<Arc<Table>, Error> {
-        let known = self.current();
-        match known {
-            Some(known) if known.looked.elapsed() < FRESH => Ok(known.table),
-            Some(known) => {
-                // One looks; the others answer from what is known.
-                let Ok(files) = self.files.try_lock() else {
-                    return Ok(known.table);
-                };
-                match tokio::time::timeout(PATIENCE, self.look(files)).await {
-                    Ok(Ok(table)) => return Ok(table),
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, "the endpoints' definitions were not read again");
-                    }
-                    Err(_) => tracing::error!(
-                        "the endpoints' definitions were not read again: it took too long"
-                    ),
-                }
-                self.set(known.table.clone());
-                Ok(known.table)
-            }
-            None => {
-                let files = self.files.lock().await;
-                match self.current() {
-                    Some(known) => Ok(known.table),
-                    None => self.look(files).await,
-                }
-            }
-        }
-    }
-
-    fn current(&self) -> Option<Current> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set(&self, table: Arc<Table>) {
-        let current = Some(Current {
-            table,
-            looked: Instant::now(),
-        });
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-    }
-
-    async fn look(
-        &self,
-        mut files: tokio::sync::MutexGuard<'_, BTreeMap<String, File>>,
-    ) -> Result<Arc<Table>, Error> {
-        let folder = keys::definitions("endpoint");
-        let mut found: BTreeMap<String, Version> = BTreeMap::new();
-        loop {
-            let after = found.last_key_value().map(|(key, _)| key.clone());
-            let entries = self.objects.list(&folder, after.as_deref(), 1000).await?;
-            let last = entries.len() < 1000;
-            found.extend(entries.into_iter().map(|entry| (entry.key, entry.version)));
-            if last {
-                break;
-            }
-        }
-        let is_yaml = |key: &str| {
-            key.rsplit_once('.')
-                .is_some_and(|(_, kind)| matches!(kind, "yaml" | "yml"))
-        };
-        found.retain(|key, _| is_yaml(key));
-        let mut changed = files.len() != found.len();
-        files.retain(|key, _| found.contains_key(key));
-        for (key, version) in found {
-            if files.get(&key).is_some_and(|file| file.version == version) {
-                continue;
-            }
-            changed = true;
-            // Between the list and the look it may have gone.
-            let Some(object) = self.objects.get(&key).await? else {
-                continue;
-            };
-            let routes = match compile(&key, &object.bytes) {
-                Ok(routes) => routes,
-                Err(problems) => {
-                    tracing::error!(
-                        definition = key,
-                        problems,
-                        "the definition is broken; what it was before stays"
-                    );
-                    files.remove(&key).map_or_else(Vec::new, |file| file.routes)
-                }
-            };
-            files.insert(
-                key,
-                File {
-                    version: object.version,
-                    routes,
-                },
-            );
-        }
-        let known = self.current().filter(|_| !changed);
-        let table = known.map_or_else(|| Arc::new(Table::of(&files)), |known| known.table);
-        self.set(table.clone());
-        Ok(table)
-    }
-}
-
-fn compile(key: &str, bytes: &[u8]) -> Result<Vec<Arc<Served>>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| format!("{key} is not UTF-8"))?;
-    let mut endpoint = parse::endpoint(key, text).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        problems.join("; ")
-    })?;
-    let routes = std::mem::take(&mut endpoint.routes);
-    routes
-        .into_iter()
-        .map(|route| Served::new(&endpoint, route).map(Arc::new))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millrace_model::definition::parse;
 
     fn table(paths: &[&str]) -> Table {
-        let files = paths.iter().enumerate().map(|(at, path)| {
+        let routes = paths.iter().enumerate().map(|(at, path)| {
             let segments = path.matches('{').count();
             let params = if segments == 0 { "" } else { "\n    params: [{ name: id, type: string }]" };
             let condition = if segments == 0 { "" } else { " WHERE id = :id" };
@@ -411,10 +253,11 @@ mod tests {
                 "metadata: {{ name: {name}, description: d }}\nroutes:\n  {path}:\n    datasource: operational_store\n    \
                  query: SELECT id FROM s.t{condition}{params}\n"
             );
-            let routes = compile(&format!("definitions/endpoints/{name}.yaml"), text.as_bytes()).unwrap();
-            (name, File { version: Version("1".into()), routes })
+            let mut endpoint = parse::endpoint(&format!("definitions/endpoints/{name}.yaml"), &text).unwrap();
+            let route = endpoint.routes.remove(0);
+            Arc::new(Served::new(&endpoint, route).unwrap())
         });
-        Table::of(&files.collect())
+        Table::of(routes)
     }
 
     #[test]

@@ -46,6 +46,12 @@ pub trait Objects: fmt::Debug + Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Entry>, Error>;
+    /// What lay at a key before what lies there now, the youngest first and at most `limit`. A store that keeps no
+    /// versions has nothing to say.
+    async fn earlier(&self, key: &str, limit: usize) -> Result<Vec<Bytes>, Error> {
+        let _ = (key, limit);
+        Ok(Vec::new())
+    }
 }
 
 /// An object's bytes and the version that they are.

@@ -75,6 +75,16 @@ async fn reads_what_was_written(objects: &dyn Objects) {
         .expect("an answer")
         .expect("the object");
     assert!(empty.bytes.is_empty());
+
+    let earlier = objects
+        .earlier(key, 2)
+        .await
+        .expect("what was there before");
+    let kept: [&[u8]; 2] = [b"other", b"0123456789"];
+    assert!(
+        earlier.is_empty() || earlier == kept,
+        "all versions or none: {earlier:?}"
+    );
 }
 
 async fn creates_once(objects: &dyn Objects) {

@@ -18,7 +18,8 @@ const CONFLICT_ATTEMPTS: u32 = 6;
 /// The most entries that S3 lists at once.
 const LIST_LIMIT: usize = 1000;
 
-/// Objects in a bucket of S3. The role needs `s3:ListBucket`, without which S3 calls a missing object a forbidden one.
+/// Objects in a bucket of S3. The role needs `s3:ListBucket`, without which S3 calls a missing object a forbidden one, and
+/// for earlier versions `s3:ListBucketVersions` and `s3:GetObjectVersion`.
 #[derive(Clone, Debug)]
 pub struct S3 {
     client: Client,
@@ -162,6 +163,28 @@ impl Objects for S3 {
             }
         }
         Ok(entries)
+    }
+
+    async fn earlier(&self, key: &str, limit: usize) -> Result<Vec<Bytes>, Error> {
+        check_key(key)?;
+        // The key's own versions are listed before those of keys that begin with it; one more is the latest.
+        let most = (limit + 1).min(LIST_LIMIT);
+        let request = self.client.list_object_versions().bucket(&self.bucket);
+        let listed = request.prefix(key).max_keys(most as i32).send().await;
+        let listed = listed.map_err(|error| from_sdk(key, &error))?;
+        let mut earlier = Vec::new();
+        for version in listed.versions.unwrap_or_default() {
+            if version.key() != Some(key) || version.is_latest() == Some(true) {
+                continue;
+            }
+            let request = self.client.get_object().bucket(&self.bucket).key(key);
+            let request = request.set_version_id(version.version_id);
+            match request.send().await {
+                Ok(output) => earlier.push(read(key, output.body).await?),
+                Err(error) => return Err(from_sdk(key, &error)),
+            }
+        }
+        Ok(earlier)
     }
 }
 
