@@ -91,14 +91,15 @@ def transform(work: Path, records: int, rounds: int, with_dlt: bool) -> None:
     size = sum(file.stat().st_size for file in (pages / "json").iterdir())
     head("Raw payloads → tables", f"{records:,} nested records, {size / 1e6:.0f} MB")
 
-    def ours(write: str) -> Measured:
+    def ours(*write: str) -> Measured:
         lake = folder(work, "lake")
-        millrace("prepare", lake, pages / "json", write)
+        millrace("prepare", lake, pages / "json", *write)
         return measure(MILLRACE, "run", lake)
 
     contenders = {
         "Millrace, upsert, lists as child tables": lambda: ours("upsert"),
         "Millrace, append, lists as child tables": lambda: ours("append"),
+        "Millrace, append, lists kept as lists": lambda: ours("append", "keep"),
         "DuckDB, read_json → Parquet": lambda: python("duckdb_tables.py", "convert", pages / "json", folder(work, "out")),
         "Polars, scan_ndjson → Parquet": lambda: python("polars_tables.py", pages / "ndjson", folder(work, "out")),
     }

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITER = ROOT / "target" / "debug" / "examples" / "pages_to_table"
 RUNS = 104
 PAGE = 25
+KEPT_RUNS = 6
 
 
 def record(run: int, place: int) -> dict:
@@ -43,6 +44,51 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run([WRITER, "prepare", folder / "lake", pages, "upsert"], check=True)
         subprocess.run([WRITER, "run", folder / "lake"], check=True, stdout=subprocess.DEVNULL)
     return folder / "lake" / "tables" / "bench"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table whose lists stayed lists, over runs that found wider numbers and more fields in them."""
+    if not WRITER.exists():
+        pytest.skip("target/debug/examples/pages_to_table is not built: cargo build --workspace --example pages_to_table")
+    folder = tmp_path_factory.mktemp("kept")
+    for run in range(KEPT_RUNS):
+        pages = folder / "pages"
+        pages.mkdir(exist_ok=True)
+        (pages / "0.json").write_text(json.dumps([kept_record(run, place) for place in range(PAGE)]), encoding="utf-8")
+        subprocess.run([WRITER, "prepare", folder / "lake", pages, "upsert", "keep"], check=True)
+        subprocess.run([WRITER, "run", folder / "lake"], check=True, stdout=subprocess.DEVNULL)
+    return folder / "lake" / "tables" / "bench" / "orders"
+
+
+def kept_record(run: int, place: int) -> dict:
+    """A record with lists of objects and of lists."""
+    line = {"sku": f"s{place}", "n": run if run < 2 else run + 0.5}
+    if run > 2:
+        line["lots"] = [place, place + 1]
+    grid = None if place % 5 == 0 else [[place], [], [run, place]]
+    return {"id": (run * 7 + place) % 40, "lines": [line] * (place % 3), "grid": grid}
+
+
+def kept_rows() -> list[tuple]:
+    """The rows that should be there, with all fields that any of them has."""
+    records = [kept_record(run, place) for run in range(KEPT_RUNS) for place in range(PAGE)]
+    rows = {record["id"]: record for record in records}
+    whole = [{"sku": None, "n": None, "lots": None}]
+    lines = lambda row: [{**whole[0], **line, "n": float(line["n"])} for line in row["lines"]]  # noqa: E731
+    return sorted((row["id"], lines(row), row["grid"]) for row in rows.values())
+
+
+def test_lists_that_were_kept_are_read_alike_by_all(kept: Path) -> None:
+    """Lists of structs and of lists, by delta-rs, Polars and DuckDB."""
+    table = deltalake.DeltaTable(kept)
+    fields = {field.name: json.loads(field.type.to_json()) for field in table.schema().fields}
+    assert fields["lines"]["type"] == "array" and fields["lines"]["elementType"]["type"] == "struct"
+    rows = duckdb.execute("SELECT id, lines, grid FROM read_parquet(?)", [table.file_uris()]).fetchall()
+    assert sorted(rows, key=lambda row: row[0]) == kept_rows()
+    for frame in (polars.read_delta(str(kept)), polars.read_parquet(table.file_uris())):
+        found = frame.select("id", "lines", "grid").sort("id").to_dicts()
+        assert [(row["id"], row["lines"], row["grid"]) for row in found] == kept_rows()
 
 
 def expected() -> dict[int, dict]:

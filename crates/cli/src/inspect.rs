@@ -80,6 +80,14 @@ fn type_name(kind: &DataType) -> String {
         DataType::Date32 => "date".to_owned(),
         DataType::Timestamp(..) => "timestamp".to_owned(),
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::List(element) => format!("list of {}", type_name(element.data_type())),
+        DataType::Struct(fields) => {
+            let fields = fields.iter();
+            let fields: Vec<String> = fields
+                .map(|field| format!("{}: {}", field.name(), type_name(field.data_type())))
+                .collect();
+            format!("struct of {}", fields.join(", "))
+        }
         other => other.to_string(),
     }
 }

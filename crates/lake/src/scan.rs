@@ -1,9 +1,12 @@
 use crate::error::{Error, ErrorKind};
 use crate::parquet_file::ParquetFile;
 use crate::table::DataFile;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray,
+    new_null_array,
+};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 use futures::stream::{self, BoxStream};
@@ -146,11 +149,41 @@ fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arrow
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-            Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
-            // A value that the wider type does not hold after all is an error, and not a null.
-            Some(column) => cast_with_options(column, field.data_type(), &STRICT),
+            Some(column) => widened(column, field.data_type()),
         })
         .collect::<Result<Vec<ArrayRef>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+}
+
+/// The column as one of that type. Fields that its structs do not have are null.
+fn widened(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef, ArrowError> {
+    match (column.data_type(), kind) {
+        (found, wanted) if found == wanted => Ok(column.clone()),
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let structs = column.as_struct();
+            let columns = fields
+                .iter()
+                .map(|field| match structs.column_by_name(field.name()) {
+                    None => Ok(new_null_array(field.data_type(), structs.len())),
+                    Some(column) => widened(column, field.data_type()),
+                });
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let structs = StructArray::try_new(fields.clone(), columns, structs.nulls().cloned())?;
+            Ok(Arc::new(structs))
+        }
+        (DataType::List(_), DataType::List(element)) => {
+            let lists = column.as_list::<i32>();
+            let values = widened(lists.values(), element.data_type())?;
+            let (offsets, nulls) = (lists.offsets().clone(), lists.nulls().cloned());
+            Ok(Arc::new(ListArray::try_new(
+                element.clone(),
+                offsets,
+                values,
+                nulls,
+            )?))
+        }
+        // A value that the wider type does not hold after all is an error, and not a null.
+        _ => cast_with_options(column, kind, &STRICT),
+    }
 }

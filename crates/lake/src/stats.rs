@@ -7,7 +7,8 @@ use parquet::schema::types::ColumnDescriptor;
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 
-/// How many columns get bounds and null counts: every column's stand in the log for every file.
+/// How many columns get bounds and null counts: every column's stand in the log for every file. What lies in structs and
+/// lists gets none.
 const COLUMNS: usize = 64;
 
 /// A file's statistics as Delta writes them: the number of rows, and for each column the least and the greatest value and
@@ -15,7 +16,9 @@ const COLUMNS: usize = 64;
 pub(crate) fn stats(metadata: &ParquetMetaData) -> String {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
     let descriptor = metadata.file_metadata().schema_descr();
-    for (position, column) in descriptor.columns().iter().enumerate().take(COLUMNS) {
+    let columns = descriptor.columns().iter().enumerate();
+    let plain = columns.filter(|(_, column)| column.path().parts().len() == 1);
+    for (position, column) in plain.take(COLUMNS) {
         let name = column.name().to_owned();
         let chunks = metadata
             .row_groups()

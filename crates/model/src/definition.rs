@@ -7,6 +7,7 @@ pub mod connection;
 pub mod endpoint;
 pub mod expectation;
 pub mod format;
+pub mod nesting;
 pub mod paginate;
 pub mod parse;
 pub mod personal_data;
@@ -77,6 +78,11 @@ impl FieldPath {
     /// The name of the column that a field becomes where none is declared: `properties.magType` → `properties_mag_type`.
     /// It is of `a-z`, `0-9` and `_` with a letter first, so that SQL names it without quotes.
     pub fn column_name(&self) -> String {
+        self.column_name_by("_")
+    }
+
+    /// The same with something else between the names: `properties__mag_type`.
+    pub fn column_name_by(&self, separator: &str) -> String {
         let mut name = String::new();
         let mut after_lower = false;
         for letter in self.0.chars() {
@@ -84,11 +90,11 @@ impl FieldPath {
                 name.push('_');
             }
             after_lower = letter.is_ascii_lowercase() || letter.is_ascii_digit();
-            name.push(if letter.is_ascii_alphanumeric() {
-                letter.to_ascii_lowercase()
-            } else {
-                '_'
-            });
+            match letter {
+                '.' => name.push_str(separator),
+                _ if letter.is_ascii_alphanumeric() => name.push(letter.to_ascii_lowercase()),
+                _ => name.push('_'),
+            }
         }
         if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
             name.insert_str(0, "c_");
@@ -141,5 +147,7 @@ mod tests {
         ] {
             assert_eq!(FieldPath(path.to_owned()).column_name(), column, "{path}");
         }
+        let path = FieldPath("properties.magType.$x".to_owned());
+        assert_eq!(path.column_name_by("__"), "properties__mag_type___x");
     }
 }

@@ -21,6 +21,8 @@ pub enum PgType {
     Text,
     /// JSON, as it was written: what `jsonb` would make of it is not always what it was, and it refuses some.
     Json,
+    /// Structs and lists.
+    Jsonb,
     /// Whole numbers.
     Bigint,
     /// Numbers.
@@ -44,6 +46,7 @@ impl fmt::Display for PgType {
         match self {
             Self::Text => formatter.write_str("text"),
             Self::Json => formatter.write_str("json"),
+            Self::Jsonb => formatter.write_str("jsonb"),
             Self::Bigint => formatter.write_str("bigint"),
             Self::Double => formatter.write_str("double precision"),
             Self::Numeric(precision, scale) => write!(formatter, "numeric({precision}, {scale})"),
@@ -74,6 +77,7 @@ impl Column {
                     DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => PgType::Timestamptz,
                     DataType::Timestamp(TimeUnit::Microsecond, None) => PgType::Timestamp,
                     DataType::Binary => PgType::Bytea,
+                    DataType::Struct(_) | DataType::List(_) => PgType::Jsonb,
                     other => {
                         let text = format!(
                             "the column `{}` is of the type {other}, which cannot be published: give it another one \

@@ -1,6 +1,7 @@
 //! Arrow → PostgreSQL's binary COPY, batch by batch: memory depends on the batch, not on the table.
 
 use crate::column::{Column, PgType};
+use crate::nested;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -102,6 +103,12 @@ fn value(
             );
         }
         DataType::Binary => bytes(array.as_binary::<i32>().value(row), out)?,
+        DataType::Struct(_) | DataType::List(_) => {
+            // What `jsonb` is sent as begins with the version of its form.
+            let mut json = String::from("\u{1}");
+            nested::write(array, row, &mut json)?;
+            bytes(json.as_bytes(), out)?;
+        }
         _ => {
             debug_assert!(false, "{kind} is made of types that are known");
             return Err("is of a type that cannot be published");

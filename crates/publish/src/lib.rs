@@ -9,6 +9,7 @@ mod column;
 mod copy;
 mod indexes;
 mod load;
+mod nested;
 mod relation;
 mod target;
 

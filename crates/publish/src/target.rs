@@ -185,13 +185,7 @@ fn json_columns(table: &Table) -> Vec<String> {
         .columns
         .iter()
         .filter(|(_, column)| column.kind == Some(ColumnType::Json));
-    json.map(|(path, column)| {
-        column
-            .name
-            .clone()
-            .unwrap_or_else(|| path.0.replace('.', "_"))
-    })
-    .collect()
+    json.map(|(path, _)| table.column_name(path)).collect()
 }
 
 /// What endpoints need of a relation.

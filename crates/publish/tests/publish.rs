@@ -211,6 +211,67 @@ fn owned(rows: &[(i64, &str)]) -> Vec<(i64, String)> {
 }
 
 #[tokio::test]
+async fn lists_and_structs_are_published_as_jsonb() {
+    use arrow::array::{Array, ListArray, StructArray};
+    use arrow::datatypes::Int64Type;
+    let mut place = Place::new().await;
+    let input = place.input("upsert", &[]).await;
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let numbers =
+        ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
+    let element = Arc::new(Field::new("element", DataType::Int64, true));
+    let (_, offsets, values, nulls) = numbers.into_parts();
+    let numbers: ArrayRef = Arc::new(ListArray::new(element, offsets, values, nulls));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("nul \0 \"quoted\""), None]));
+    let sums: ArrayRef = Arc::new(
+        Decimal128Array::from(vec![Some(1250), Some(-5)])
+            .with_precision_and_scale(20, 2)
+            .unwrap(),
+    );
+    let days: ArrayRef = Arc::new(Date32Array::from(vec![1, 2]));
+    let field =
+        |name: &str, array: &ArrayRef| Arc::new(Field::new(name, array.data_type().clone(), true));
+    let objects: ArrayRef = Arc::new(StructArray::from(vec![
+        (field("text", &texts), texts.clone()),
+        (field("sum", &sums), sums.clone()),
+        (field("day", &days), days.clone()),
+    ]));
+    let columns = [
+        ("id", ids),
+        ("name", names),
+        ("list", numbers),
+        ("object", objects),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.map(|(name, column)| (name, column, true)),
+    )
+    .unwrap();
+    place.write(WriteKind::Upsert, &batch).await;
+    place.published(&input).await;
+    let sql = "SELECT list::text, object::text FROM sales.orders ORDER BY id";
+    let found = place.client.query(sql, &[]).await.unwrap();
+    let found: Vec<(Option<String>, String)> =
+        found.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(
+        found,
+        [
+            (
+                Some("[1, null]".to_owned()),
+                r#"{"day": "1970-01-02", "sum": 12.50, "text": "nul � \"quoted\""}"#.to_owned()
+            ),
+            (
+                None,
+                r#"{"day": "1970-01-03", "sum": -0.05, "text": null}"#.to_owned()
+            )
+        ]
+    );
+    // The same row once more is no change.
+    place.write(WriteKind::Upsert, &batch).await;
+    assert_eq!(place.published(&input).await["rows_updated"], 0);
+}
+
+#[tokio::test]
 async fn an_upserted_table_is_merged() {
     let mut place = Place::new().await;
     let input = place

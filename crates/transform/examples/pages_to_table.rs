@@ -1,6 +1,7 @@
 //! What `make bench-transform` measures: pages in a folder as raw payloads, and raw payloads as Delta tables.
 //!
-//! `prepare <lake> <pages> <write>` puts the pages in the lake as a run that was pulled; `run <lake>` takes it, and prints
+//! `prepare <lake> <pages> <write> [keep]` puts the pages in the lake as a run that was pulled, whose lists become child
+//! tables or are kept as lists; `run <lake>` takes it, and prints
 //! seconds and the process's peak memory as JSON. Two processes, so that the second one's memory is the step's own.
 //! `rows <pages> <first> <count> <apart> <version>` writes pages of small rows whose ids lie so far apart.
 
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    Concurrency, Contract, OnRefusal, Paginate, Pipeline, RequestForm, Resource, Slices, Table,
-    WriteMode,
+    Concurrency, Contract, Nesting, OnList, OnRefusal, Paginate, Pipeline, RequestForm, Resource,
+    Slices, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::keys;
@@ -42,7 +43,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["prepare", lake, pages, write] => prepare(lake, Path::new(pages), write).await,
+        ["prepare", lake, pages, write] => {
+            prepare(lake, Path::new(pages), write, OnList::Table).await
+        }
+        ["prepare", lake, pages, write, "keep"] => {
+            prepare(lake, Path::new(pages), write, OnList::Keep).await
+        }
         ["run", lake] => run(lake).await,
         ["rows", pages, first, count, apart, version] => rows(
             Path::new(pages),
@@ -55,7 +61,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn prepare(lake: &str, pages: &Path, write: &str) -> Result<(), Box<dyn Error>> {
+async fn prepare(
+    lake: &str,
+    pages: &Path,
+    write: &str,
+    lists: OnList,
+) -> Result<(), Box<dyn Error>> {
     let objects: Arc<dyn Objects> = Arc::new(Folder::new(Path::new(lake)));
     let write: WriteMode = serde_json::from_value(write.into())?;
     let key = keys::state(PIPELINE, NAME);
@@ -65,7 +76,7 @@ async fn prepare(lake: &str, pages: &Path, write: &str) -> Result<(), Box<dyn Er
     let segments = pull(&*objects, &run, pages).await?;
     state.complete(&run, segments, 0, None, Extent::Usual);
     json::put(&*objects, &key, &state).await?;
-    let definition = definitions::pin(&*objects, &pinned(write)).await?;
+    let definition = definitions::pin(&*objects, &pinned(write, lists)).await?;
     let input = StepInput {
         run,
         pipeline: PIPELINE.to_owned(),
@@ -148,7 +159,11 @@ async fn pull(objects: &dyn Objects, run: &RunId, pages: &Path) -> Result<u32, B
     Ok(segment)
 }
 
-fn pinned(write: WriteMode) -> Pinned {
+fn pinned(write: WriteMode, lists: OnList) -> Pinned {
+    let nesting = Nesting {
+        lists,
+        ..Nesting::default()
+    };
     let resource = Resource {
         name: NAME.to_owned(),
         connection: "bench".to_owned(),
@@ -177,6 +192,7 @@ fn pinned(write: WriteMode) -> Pinned {
         order: None,
         delete: None,
         contract: Contract::default(),
+        nesting,
         columns: IndexMap::new(),
         expect: Vec::new(),
         keep_versions: std::time::Duration::from_hours(7 * 24),

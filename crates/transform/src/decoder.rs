@@ -6,7 +6,7 @@ mod planned;
 use crate::expect::{Checks, Expectations};
 use crate::family::Family;
 use crate::load::Loaded;
-use crate::plan::{Edits, Plan, VALID_FROM, digests};
+use crate::plan::{Edits, Plan, VALID_FROM};
 use crate::shape::{Refusal, Shape, Written};
 use crate::version;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
@@ -328,14 +328,9 @@ impl Decoder {
 
     fn batch(&mut self, sequence: u64, pending: &[Pending]) -> Result<Batch, Failure> {
         self.count("rows", self.shape.rows());
-        let owners: Vec<Option<usize>> = self
-            .shape
-            .tables()
-            .iter()
-            .map(|table| table.parent)
-            .collect();
+        let owners = self.shape.parents();
         let broken = self.shape.take_broken();
-        let mut rows = self.shape.finish();
+        let mut rows = self.shape.finish().map_err(|error| arrow(&error))?;
         let first = self.read;
         self.read += rows[0].count as u64;
         let is_history = self.table.write == WriteMode::History;
@@ -489,13 +484,6 @@ pub(crate) fn link_key(table: &Table) -> Vec<String> {
         key.push(VALID_FROM.to_owned());
     }
     key
-}
-
-/// Each row's content.
-pub(crate) fn root_digests(root: &RecordBatch) -> Result<Vec<u128>, ArrowError> {
-    let schema = root.schema();
-    let fields = schema.fields().iter().map(AsRef::as_ref);
-    digests(fields.zip(root.columns()), root.num_rows())
 }
 
 fn row_ids(sequence: u64, pending: &[Pending]) -> StringArray {

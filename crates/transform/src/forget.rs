@@ -7,7 +7,8 @@ mod tables;
 mod words;
 
 use crate::Transform;
-use millrace_model::definition::pipeline::{Pipeline, Table};
+use millrace_model::definition::FieldPath;
+use millrace_model::definition::pipeline::{Nesting, Pipeline, Table};
 use millrace_model::step::Counts;
 use millrace_model::{Failure, FailureName};
 use millrace_store::objects::Objects;
@@ -79,6 +80,7 @@ impl Transform {
 struct Search {
     /// The key's columns: the fields that become them by declaration, and their values.
     fields: Vec<(String, Option<String>, String)>,
+    nesting: Nesting,
 }
 
 impl Search {
@@ -94,6 +96,7 @@ impl Search {
             fields: fields
                 .map(|(column, value)| (column.clone(), declared(column), value.clone()))
                 .collect(),
+            nesting: table.nesting.clone(),
         }
     }
 
@@ -107,7 +110,7 @@ impl Search {
         self.fields.iter().all(|(column, path, value)| {
             let found = match path {
                 Some(path) => record.pointer(&format!("/{}", path.replace('.', "/"))),
-                None => field(record, "", column),
+                None => field(record, "", column, &self.nesting),
             };
             match found {
                 Some(Value::String(text)) => text == value,
@@ -120,7 +123,7 @@ impl Search {
 }
 
 /// The field that becomes that column.
-fn field<'a>(value: &'a Value, path: &str, column: &str) -> Option<&'a Value> {
+fn field<'a>(value: &'a Value, path: &str, column: &str, nesting: &Nesting) -> Option<&'a Value> {
     value.as_object()?.iter().find_map(|(name, value)| {
         let path = if path.is_empty() {
             name.clone()
@@ -128,10 +131,9 @@ fn field<'a>(value: &'a Value, path: &str, column: &str) -> Option<&'a Value> {
             format!("{path}.{name}")
         };
         if value.is_object() {
-            return field(value, &path, column);
+            return field(value, &path, column, nesting);
         }
-        let becomes = millrace_model::definition::FieldPath(path).column_name();
-        (becomes == column).then_some(value)
+        (nesting.column_name(&FieldPath(path)) == column).then_some(value)
     })
 }
 

@@ -12,6 +12,7 @@
 
 mod column;
 mod decoder;
+mod digest;
 mod expect;
 mod family;
 mod forget;
@@ -389,12 +390,7 @@ impl Job<'_> {
         target: &Target<'_>,
         source: &Source,
     ) -> Result<Option<(Decoder, Vec<Option<Sink>>)>, Failure> {
-        let shape = Shape::new(
-            &self.table.name,
-            self.table.columns.clone(),
-            target.schemas(),
-            self.table.contract,
-        );
+        let shape = Shape::new(&self.table, target.schemas());
         let rules = Arc::new(Rules::of(self.resource));
         let mut decoder = Decoder::new(self.table.clone(), shape);
         let backwards = Decoder::backwards(&self.table);
@@ -432,7 +428,7 @@ impl Job<'_> {
                 for batch in batches? {
                     self.send(
                         target,
-                        &table_names(&decoder),
+                        &decoder.shape().names(),
                         &mut sinks,
                         &mut quarantine,
                         batch,
@@ -449,7 +445,7 @@ impl Job<'_> {
             if decoder.starts_over() {
                 discard(&self.lake, sinks).await?;
             } else if decoder.is_planning() {
-                let columns = Arc::new(Schema::new(decoder.shape().tables()[0].fields()));
+                let columns = Arc::new(Schema::new(decoder.shape().root_fields()));
                 if let Some(plan) = decoder.plan_to_settle() {
                     target.settle(plan, &columns).await?;
                 }
@@ -497,15 +493,6 @@ fn references(table: &Table) -> impl Iterator<Item = &str> {
             Rule::References { table, .. } => Some(table.as_str()),
             _ => None,
         })
-}
-
-fn table_names(decoder: &Decoder) -> Vec<String> {
-    decoder
-        .shape()
-        .tables()
-        .iter()
-        .map(|table| table.name.clone())
-        .collect()
 }
 
 async fn discard(lake: &Lake, sinks: Vec<Option<Sink>>) -> Result<(), Failure> {

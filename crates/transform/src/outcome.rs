@@ -2,7 +2,8 @@
 
 use crate::Report;
 use crate::column::{kind_of, type_name};
-use crate::decoder::{Changes, Decoder, link_key, root_digests};
+use crate::decoder::{Changes, Decoder, link_key};
+use crate::digest::root_digests;
 use crate::family::{link_names, union};
 use crate::moment;
 use crate::plan::{Look, Plan, VALID_FROM, VALID_TO, read_schema};
@@ -126,10 +127,10 @@ impl<'a> Target<'a> {
         report: &mut Report,
     ) -> Result<(), Failure> {
         decoder.add_declared()?;
-        let declared = Arc::new(Schema::new(decoder.shape().tables()[0].fields()));
+        let declared = Arc::new(Schema::new(decoder.shape().root_fields()));
         let mut written: BTreeMap<String, Option<Sink>> = BTreeMap::new();
-        for (table, sink) in decoder.shape().tables().iter().zip(sinks) {
-            written.insert(table.name.clone(), sink);
+        for (name, sink) in decoder.shape().names().into_iter().zip(sinks) {
+            written.insert(name, sink);
         }
         for name in self.found.keys() {
             written.entry(name.clone()).or_insert(None);

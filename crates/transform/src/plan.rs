@@ -436,35 +436,3 @@ pub(crate) fn read_schema(
         });
     Arc::new(Schema::new(fields.collect::<Vec<Arc<Field>>>()))
 }
-
-/// A digest of each row's content: of the columns that have a value, whatever their order. Validity is no content.
-pub(crate) fn digests<'a>(
-    columns: impl Iterator<Item = (&'a Field, &'a ArrayRef)>,
-    rows: usize,
-) -> Result<Vec<u128>, ArrowError> {
-    let mut digests = vec![0_u128; rows];
-    for (field, column) in columns {
-        if [VALID_FROM, VALID_TO, CURRENT].contains(&field.name().as_str()) {
-            continue;
-        }
-        let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
-        let values = converter.convert_columns(std::slice::from_ref(column))?;
-        let name = fnv(FNV_OFFSET, field.name().as_bytes());
-        for (row, digest) in digests.iter_mut().enumerate() {
-            if column.is_valid(row) {
-                *digest = digest.wrapping_add(fnv(name, values.row(row).as_ref()));
-            }
-        }
-    }
-    Ok(digests)
-}
-
-const FNV_OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013B;
-
-/// FNV-1a of 128 bits: the same in every build, which what is kept in a table has to be.
-fn fnv(start: u128, bytes: &[u8]) -> u128 {
-    bytes.iter().fold(start, |hash, byte| {
-        (hash ^ u128::from(*byte)).wrapping_mul(FNV_PRIME)
-    })
-}

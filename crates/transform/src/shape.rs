@@ -1,24 +1,36 @@
 //! The shape of a table's records: which field becomes which column of which table. It grows with the records that it
 //! decodes.
+//!
+//! An object or a list that is kept as one value is gathered as a table of its own is, a row for each object and each
+//! element, and put together when the batch is complete: such a table is called a part of the column that it becomes.
 
 mod growth;
+mod part;
+mod table;
 
-use crate::column::{Column, Origin, Token, type_name};
-use arrow::array::ArrayRef;
+pub(crate) use self::table::Rows;
+
+use self::part::{Form, Part};
+use self::table::TableShape;
+use crate::column::{Origin, Token, type_name};
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::error::ArrowError;
 use indexmap::IndexMap;
 use millrace_model::definition::FieldPath;
-use millrace_model::definition::pipeline::{self, ColumnType, Contract, OnChange};
+use millrace_model::definition::pipeline::{
+    self, ColumnType, Contract, Nesting, OnChange, OnList, OnObject,
+};
 use millrace_records::json::{Cursor, DEPTH, Malformed};
 use std::collections::{BTreeMap, HashMap};
 
 /// What becomes of a resource's records: a root table, and one for each list in them.
 #[derive(Debug)]
 pub(crate) struct Shape {
+    /// The tables, each behind its parent, and among them the parts of columns that are kept as structs and lists.
     tables: Vec<TableShape>,
     nodes: Vec<Node>,
     declared: IndexMap<FieldPath, pipeline::Column>,
+    nesting: Nesting,
     /// The columns of the tables that are there already, by the table's name.
     existing: HashMap<String, SchemaRef>,
     contract: Contract,
@@ -26,6 +38,8 @@ pub(crate) struct Shape {
     broken: Vec<Broken>,
     /// The fields that the contract kept out, whole or with their records, and why.
     spared: BTreeMap<String, String>,
+    /// Whether a struct or a list that files hold has got a field since.
+    outgrown: bool,
 }
 
 /// How many fields that were kept out are told of.
@@ -42,22 +56,6 @@ pub(crate) struct Broken {
     pub(crate) reason: String,
 }
 
-/// One table's columns, and the rows that a batch has gathered.
-#[derive(Debug)]
-pub(crate) struct TableShape {
-    /// Its name, which for a child is `<root>__<path of the list>`.
-    pub(crate) name: String,
-    /// The table whose rows own its rows; none for the root.
-    pub(crate) parent: Option<usize>,
-    /// The list's path, for messages.
-    path: String,
-    columns: Vec<Column>,
-    by_name: HashMap<String, usize>,
-    rows: usize,
-    parents: Vec<u32>,
-    positions: Vec<i64>,
-}
-
 /// A field, or an element of a list.
 #[derive(Debug)]
 struct Node {
@@ -66,24 +64,23 @@ struct Node {
     path: String,
     /// Its path within its table.
     local: String,
-    /// Whether an object or a list in it is kept as text.
-    text: bool,
+    reading: Reading,
     scalar: Option<usize>,
     fields: Vec<(Box<str>, usize)>,
     by_name: HashMap<Box<str>, usize>,
     list: Option<(usize, usize)>,
+    part: Option<Part>,
 }
 
-/// The rows that one batch has for one table.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    pub(crate) fields: Vec<Field>,
-    pub(crate) columns: Vec<ArrayRef>,
-    pub(crate) count: usize,
-    /// The row of the parent, for each row of a child.
-    pub(crate) parents: Vec<u32>,
-    /// The place in the list, for each row of a child.
-    pub(crate) positions: Vec<i64>,
+/// How a field's values are read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Whatever it is becomes text.
+    text: bool,
+    /// A value that is no list is a list of one.
+    lone: bool,
+    objects: OnObject,
+    lists: OnList,
 }
 
 /// Why a record does not become rows.
@@ -104,6 +101,15 @@ pub(crate) enum Refusal {
     },
     /// The definition, the table and the record cannot all be right.
     Definition(String),
+    /// An object or a list where the column holds something else, or the other way round.
+    Unlike {
+        /// The field.
+        path: String,
+        /// The column, with its table.
+        column: String,
+        /// What the column holds.
+        holds: &'static str,
+    },
     /// The contract says no.
     Frozen(String),
     /// An array could not be made.
@@ -124,26 +130,45 @@ impl From<ArrowError> for Refusal {
 
 impl Shape {
     /// The shape before the first record.
-    pub(crate) fn new(
-        root: &str,
-        declared: IndexMap<FieldPath, pipeline::Column>,
-        existing: HashMap<String, SchemaRef>,
-        contract: Contract,
-    ) -> Self {
+    pub(crate) fn new(table: &pipeline::Table, existing: HashMap<String, SchemaRef>) -> Self {
+        let root = TableShape::root(&table.name, existing.get(&table.name).cloned());
+        let reading = Reading {
+            text: false,
+            lone: false,
+            objects: OnObject::Flatten,
+            lists: table.nesting.lists,
+        };
         Self {
-            contract,
+            contract: table.contract,
             broken: Vec::new(),
             spared: BTreeMap::new(),
-            tables: vec![TableShape::new(root.to_owned(), None, String::new())],
-            nodes: vec![Node::new(0, String::new(), String::new(), false)],
-            declared,
+            tables: vec![root],
+            nodes: vec![Node::new(0, String::new(), String::new(), reading)],
+            declared: table.columns.clone(),
+            nesting: table.nesting.clone(),
             existing,
+            outgrown: false,
         }
     }
 
-    /// The tables, each behind its parent.
-    pub(crate) fn tables(&self) -> &[TableShape] {
-        &self.tables
+    /// The tables' names, each behind its parent's.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let tables = self.tables.iter().filter(|table| table.part.is_none());
+        tables.map(|table| table.name.clone()).collect()
+    }
+
+    /// The parent of each of the tables; none for the root.
+    pub(crate) fn parents(&self) -> Vec<Option<usize>> {
+        let tables = || (0..self.tables.len()).filter(|table| self.tables[*table].part.is_none());
+        let place = |of: usize| tables().position(|table| table == of);
+        tables()
+            .map(|table| self.tables[table].parent.and_then(place))
+            .collect()
+    }
+
+    /// The root's columns, as they are known so far.
+    pub(crate) fn root_fields(&self) -> Vec<Field> {
+        self.fields_of(0)
     }
 
     /// How many records the batch has so far.
@@ -173,6 +198,9 @@ impl Shape {
                 widened = Some(Written(before || column.written));
             }
         }
+        if std::mem::take(&mut self.outgrown) {
+            widened = Some(Written(true));
+        }
         if widened.is_some() {
             self.clear();
         }
@@ -184,6 +212,7 @@ impl Shape {
         self.broken.clear();
         for table in &mut self.tables {
             table.finish();
+            table.present.clear();
         }
     }
 
@@ -193,14 +222,22 @@ impl Shape {
     }
 
     /// The rows of the batch, table by table; none are left.
-    pub(crate) fn finish(&mut self) -> Vec<Rows> {
-        self.tables.iter_mut().map(TableShape::finish).collect()
+    pub(crate) fn finish(&mut self) -> Result<Vec<Rows>, ArrowError> {
+        (0..self.tables.len())
+            .filter(|table| self.tables[*table].part.is_none())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|table| self.finish_table(table))
+            .collect()
     }
 
     /// Notes that files hold values of all columns that there are so far, or that none does.
     pub(crate) fn set_written(&mut self, written: bool) {
-        for column in self.tables.iter_mut().flat_map(|table| &mut table.columns) {
-            column.written = written;
+        for table in &mut self.tables {
+            table.written = written;
+            for column in &mut table.columns {
+                column.written = written;
+            }
         }
     }
 
@@ -215,12 +252,24 @@ impl Shape {
             return Err(Malformed::new(cursor.at, "it is nested too deep").into());
         }
         let first = cursor.peek()?;
-        if self.nodes[node].text {
+        let reading = self.nodes[node].reading;
+        if reading.text {
             return self.whole(cursor, node, row, first);
         }
+        if reading.lone && !matches!(first, b'[' | b'n') {
+            return self.list_of_one(cursor, node, row, depth);
+        }
         match first {
-            b'{' => self.object(cursor, node, row, depth),
-            b'[' => self.list(cursor, node, row, depth),
+            b'{' => match reading.objects {
+                OnObject::Flatten => self.object(cursor, node, row, depth),
+                OnObject::Keep => self.kept_object(cursor, node, row, depth),
+                OnObject::Json => self.whole(cursor, node, row, first),
+            },
+            b'[' => match reading.lists {
+                OnList::Table => self.list(cursor, node, row, depth),
+                OnList::Keep => self.kept_list(cursor, node, row, depth),
+                OnList::Json => self.whole(cursor, node, row, first),
+            },
             b'"' => {
                 let quoted = cursor.quoted()?;
                 match quoted.plain() {
@@ -418,52 +467,18 @@ impl Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Written(pub(crate) bool);
 
-impl TableShape {
-    fn new(name: String, parent: Option<usize>, path: String) -> Self {
-        Self {
-            name,
-            parent,
-            path,
-            columns: Vec::new(),
-            by_name: HashMap::new(),
-            rows: 0,
-            parents: Vec::new(),
-            positions: Vec::new(),
-        }
-    }
-
-    /// Its own columns, without those that tell its place.
-    pub(crate) fn fields(&self) -> Vec<Field> {
-        self.columns.iter().map(Column::field).collect()
-    }
-
-    fn finish(&mut self) -> Rows {
-        let rows = std::mem::take(&mut self.rows);
-        Rows {
-            fields: self.fields(),
-            columns: self
-                .columns
-                .iter_mut()
-                .map(|column| column.finish(rows))
-                .collect(),
-            count: rows,
-            parents: std::mem::take(&mut self.parents),
-            positions: std::mem::take(&mut self.positions),
-        }
-    }
-}
-
 impl Node {
-    fn new(table: usize, path: String, local: String, text: bool) -> Self {
+    fn new(table: usize, path: String, local: String, reading: Reading) -> Self {
         Self {
             table,
             path,
             local,
-            text,
+            reading,
             scalar: None,
             fields: Vec::new(),
             by_name: HashMap::new(),
             list: None,
+            part: None,
         }
     }
 }

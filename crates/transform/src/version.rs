@@ -1,6 +1,7 @@
 //! What a record says of its row beside its values: that it is gone, since when it holds, and what hangs on it.
 
-use crate::plan::{CURRENT, Fate, VALID_FROM, VALID_TO, digests, moment_type};
+use crate::digest::digests;
+use crate::plan::{CURRENT, Fate, VALID_FROM, VALID_TO, moment_type};
 use crate::shape::Rows;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray,

@@ -3,6 +3,7 @@
 use super::answer::AnswerRule;
 pub use super::expectation::{Expectation, Otherwise, RowCount, Rule};
 use super::format::Format;
+pub use super::nesting::{Keep, Nesting, OnList, OnObject};
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
 pub use super::request::{Body, Method, Report, RequestForm, SideRequest, Slices, Windows};
@@ -247,6 +248,9 @@ pub struct Table {
     /// What may come that the table does not know.
     #[serde(default, skip_serializing_if = "Contract::is_default")]
     pub contract: Contract,
+    /// What becomes of objects and lists of which nothing is declared.
+    #[serde(default, skip_serializing_if = "Nesting::is_default")]
+    pub nesting: Nesting,
     /// Names and types of fields where the inferred ones will not do, by path.
     pub columns: IndexMap<FieldPath, Column>,
     /// What its rows are held to.
@@ -254,6 +258,17 @@ pub struct Table {
     /// How long earlier versions of it can be read.
     #[serde(with = "millis", default = "a_week")]
     pub keep_versions: Duration,
+}
+
+impl Table {
+    /// The name of the column that a record's field becomes.
+    pub fn column_name(&self, path: &FieldPath) -> String {
+        let declared = self
+            .columns
+            .get(path)
+            .and_then(|column| column.name.clone());
+        declared.unwrap_or_else(|| self.nesting.column_name(path))
+    }
 }
 
 /// How long earlier versions of a table can be read unless said otherwise.
@@ -346,13 +361,16 @@ pub enum OnChange {
 }
 
 /// A field's name and type in the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// The column's name; none for the flattened one (`properties.mag` → `properties_mag`).
     pub name: Option<String>,
     /// The column's type; none for the inferred one.
     #[serde(rename = "type")]
     pub kind: Option<ColumnType>,
+    /// As what it is kept, where it is no scalar; its fields and elements have paths, and so declarations, of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
 }
 
 /// The types of columns.

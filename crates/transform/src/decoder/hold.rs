@@ -221,6 +221,17 @@ impl Decoder {
                     ),
                 )
             }
+            Refusal::Unlike {
+                path,
+                column,
+                holds,
+            } => Failure::new(
+                FailureName::BadData,
+                format!(
+                    "a value of {record} does not fit the column `{column}`, which holds {holds}; declare `{path}` as \
+                     `json` under `columns`, with a new `name`, or let the contract discard it"
+                ),
+            ),
             Refusal::Frozen(message) => {
                 Failure::new(FailureName::BadData, format!("{record}: {message}"))
             }

@@ -1,6 +1,7 @@
 //! The first reading of records whose fate has to be known before they are written.
 
-use super::{Batch, Decoder, Pending, arrow, root_digests};
+use super::{Batch, Decoder, Pending, arrow};
+use crate::digest::root_digests;
 use crate::expect::Checks;
 use crate::moment;
 use crate::plan::{Look, Plan, moment_type};

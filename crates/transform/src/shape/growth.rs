@@ -1,13 +1,17 @@
 //! How a shape grows: the fields, lists and columns that it has not met before, and their names.
 
-use super::{Node, Refusal, Shape, TableShape};
+use super::{Form, Node, Part, Reading, Refusal, Shape, TableShape};
 use crate::column::{Column, Origin, Token, data_type, inferred, kind_of, type_name, widens};
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millrace_model::definition::FieldPath;
-use millrace_model::definition::pipeline::{ColumnType, OnChange};
+use millrace_model::definition::pipeline::{ColumnType, Keep, OnChange, OnList, OnObject};
+use std::sync::Arc;
 
 /// The column of a list's elements that are no objects.
 const VALUE: &str = "value";
+/// How many structs and lists may lie in one another; what lies deeper is kept as JSON text. Those who read a table's
+/// schema, which is JSON, go only so deep.
+const KEPT_DEPTH: usize = 24;
 
 impl Shape {
     /// Adds the declared columns that no record had: so that a table has its columns from its first rows on. A path within
@@ -19,30 +23,46 @@ impl Shape {
             .filter_map(|(path, column)| Some((path.clone(), column.kind?)))
             .collect();
         for (path, kind) in declared {
-            let in_list = self.tables.iter().skip(1).any(|table| {
-                path.0 == table.path || path.0.starts_with(&format!("{}.", table.path))
-            });
+            let in_list = self.is_within(&path);
             let name = self.column_name(&path.0, &path.0);
             let known = self
                 .tables
                 .iter()
                 .flat_map(|table| &table.columns)
                 .any(|column| column.path == path.0);
-            if !in_list && !known && !self.tables[0].by_name.contains_key(&name) {
+            if !in_list && !known && !self.tables[0].has(&name) {
                 self.add_column(0, name, path.0, Some(kind), kind)?;
             }
         }
         Ok(())
     }
 
+    /// Whether a field lies in a list, or in what is kept as one value, whether a record had it or not.
+    fn is_within(&self, path: &FieldPath) -> bool {
+        let seen =
+            self.tables.iter().skip(1).any(|table| {
+                path.0 == table.path || path.0.starts_with(&format!("{}.", table.path))
+            });
+        let around = path.0.match_indices('.').map(|(end, _)| &path.0[..end]);
+        let root = &self.tables[0].name;
+        seen || around.into_iter().any(|path| {
+            let path = FieldPath(path.to_owned());
+            let kept = self
+                .declared
+                .get(&path)
+                .is_some_and(|column| column.keep.is_some());
+            kept || self.existing.contains_key(&child_name(root, &path.0))
+        })
+    }
+
     pub(super) fn add_field(&mut self, node: usize, name: &str) -> usize {
         let of = &self.nodes[node];
         let path = joined(&of.path, name);
         let local = joined(&of.local, name);
-        let text = self.is_text(&path);
         let field = self.nodes.len();
         let table = of.table;
-        self.nodes.push(Node::new(table, path, local, text));
+        let reading = self.reading(table, &path);
+        self.nodes.push(Node::new(table, path, local, reading));
         let of = &mut self.nodes[node];
         of.by_name.insert(name.into(), of.fields.len());
         of.fields.push((name.into(), field));
@@ -53,13 +73,7 @@ impl Shape {
     pub(super) fn add_list(&mut self, node: usize) -> Result<Option<(usize, usize)>, Refusal> {
         let of = &self.nodes[node];
         let (path, parent) = (of.path.clone(), of.table);
-        // A list within a list has no name of its own.
-        let part = if of.local.is_empty() {
-            "items".to_owned()
-        } else {
-            FieldPath(of.local.clone()).column_name()
-        };
-        let name = format!("{}__{part}", self.tables[parent].name);
+        let name = child_name(&self.tables[parent].name, &of.local);
         if self.tables.iter().any(|table| table.name == name) {
             return Err(Refusal::Definition(format!(
                 "two lists become the table `{name}`; declare one of them under `columns` as `json`, the one at `{path}` say"
@@ -71,11 +85,16 @@ impl Shape {
             return Ok(None);
         }
         let table = self.tables.len();
-        self.tables
-            .push(TableShape::new(name, Some(parent), path.clone()));
+        let existing = self.existing.get(&name).cloned();
+        self.tables.push(TableShape {
+            parent: Some(parent),
+            path: path.clone(),
+            ..TableShape::root(&name, existing)
+        });
         let item = self.nodes.len();
-        let text = self.is_text(&joined(&path, VALUE));
-        self.nodes.push(Node::new(table, path, String::new(), text));
+        let reading = self.reading(table, &joined(&path, VALUE));
+        self.nodes
+            .push(Node::new(table, path, String::new(), reading));
         self.nodes[node].list = Some((table, item));
         Ok(Some((table, item)))
     }
@@ -118,22 +137,19 @@ impl Shape {
         node: usize,
         token: Token<'_>,
     ) -> Result<Option<usize>, Refusal> {
-        let of = &self.nodes[node];
-        let (path, local) = if of.local.is_empty() {
-            (joined(&of.path, VALUE), VALUE.to_owned())
-        } else {
-            (of.path.clone(), of.local.clone())
-        };
-        let declared = self
-            .declared
-            .get(&FieldPath(path.clone()))
-            .and_then(|column| column.kind);
-        let name = self.column_name(&path, &local);
-        let table = of.table;
-        let known = self
-            .existing
-            .get(&self.tables[table].name)
-            .is_none_or(|schema| schema.field_with_name(&name).is_ok());
+        if let Some(part) = self.nodes[node].part {
+            return self.unlike(node, part.form.holds()).map(|()| None);
+        }
+        let (path, local) = self.place(node);
+        let declared = self.declared_kind(node);
+        let table = self.nodes[node].table;
+        let name = self.name_in(table, &path, &local);
+        let of = &self.tables[table];
+        let existing = of.existing(&name).map(Field::data_type);
+        if let Some(form) = existing.and_then(Form::of) {
+            return self.unlike(node, form.holds()).map(|()| None);
+        }
+        let known = of.existing.is_none() || existing.is_some();
         if declared.is_none()
             && !known
             && !self.admits(self.contract.columns, "column", &name, &path)?
@@ -145,6 +161,99 @@ impl Shape {
         Ok(Some(column))
     }
 
+    /// The part of a field whose objects or lists stay one value; none where the contract leaves it out.
+    pub(super) fn add_part(&mut self, node: usize, form: Form) -> Result<Option<Part>, Refusal> {
+        if self.nodes[node].scalar.is_some() {
+            return self.unlike(node, "single values").map(|()| None);
+        }
+        let (path, local) = self.place(node);
+        let owner = self.nodes[node].table;
+        let name = self.name_in(owner, &path, &local);
+        let declared = self
+            .declared
+            .get(&FieldPath(path.clone()))
+            .is_some_and(|column| column.keep.is_some());
+        let of = &self.tables[owner];
+        let existing = of.existing(&name).map(|field| field.data_type().clone());
+        let is_known = of.existing.is_none() || existing.is_some();
+        match existing.as_ref().map(|kind| (kind, Form::of(kind))) {
+            Some((kind, found)) if found != Some(form) => {
+                let holds = found.map_or("single values", Form::holds);
+                if !declared {
+                    return self.unlike(node, holds).map(|()| None);
+                }
+                let kind = kind_of(kind).map_or_else(|| holds.to_owned(), type_name);
+                return Err(Refusal::Definition(format!(
+                    "the column `{name}` of `{}` is kept as one value by the definition, and is `{kind}` in the table; give \
+                     it another `name`, or remove the table to have it made anew",
+                    of.name
+                )));
+            }
+            _ => {}
+        }
+        if !declared && !is_known && !self.admits(self.contract.columns, "column", &name, &path)? {
+            return Ok(None);
+        }
+        if self.tables[owner].has(&name) {
+            return Err(self.is_taken(owner, &name, &path));
+        }
+        self.note_growth(owner, &name);
+        Ok(Some(self.push_part(node, form, name, existing.as_ref())))
+    }
+
+    fn push_part(
+        &mut self,
+        node: usize,
+        form: Form,
+        name: String,
+        existing: Option<&DataType>,
+    ) -> Part {
+        let owner = self.nodes[node].table;
+        let table = self.tables.len();
+        let full = format!("{}.{name}", self.tables[owner].name);
+        // Of an element of a list the list's own path is that of its fields.
+        let path = self.nodes[node].path.clone();
+        self.tables.push(TableShape {
+            parent: Some(owner),
+            path: path.clone(),
+            part: Some(form),
+            depth: self.tables[owner].depth + 1,
+            ..TableShape::root(&full, existing.and_then(columns_within))
+        });
+        self.tables[owner].parts.push((name, table));
+        let reading = match form {
+            Form::Struct => self.nodes[node].reading,
+            Form::List => self.reading(table, &joined(&path, VALUE)),
+        };
+        let inner = self.nodes.len();
+        self.nodes
+            .push(Node::new(table, path, String::new(), reading));
+        let part = Part {
+            form,
+            table,
+            node: inner,
+        };
+        self.nodes[node].part = Some(part);
+        part
+    }
+
+    /// Notes that what files hold of a struct or a list has got a field that they do not have.
+    fn note_growth(&mut self, table: usize, name: &str) {
+        let of = &self.tables[table];
+        self.outgrown |= of.part.is_some() && of.written && of.existing(name).is_none();
+    }
+
+    fn is_taken(&self, table: usize, name: &str, path: &str) -> Refusal {
+        let table = &self.tables[table];
+        let other = table.by_name.get(name);
+        let other = other.map_or(name, |other| table.columns[*other].path.as_str());
+        Refusal::Definition(format!(
+            "the fields `{other}` and `{path}` both become the column `{name}` of `{}`; name one of them otherwise under \
+             `columns`",
+            table.name
+        ))
+    }
+
     fn add_column(
         &mut self,
         table: usize,
@@ -153,19 +262,12 @@ impl Shape {
         declared: Option<ColumnType>,
         inferred: ColumnType,
     ) -> Result<usize, Refusal> {
-        let table = &mut self.tables[table];
-        if let Some(other) = table.by_name.get(&name) {
-            return Err(Refusal::Definition(format!(
-                "the fields `{}` and `{path}` both become the column `{name}` of `{}`; name one of them otherwise under \
-                 `columns`",
-                table.columns[*other].path, table.name
-            )));
+        if self.tables[table].has(&name) {
+            return Err(self.is_taken(table, &name, &path));
         }
-        let existing = self
-            .existing
-            .get(&table.name)
-            .and_then(|schema| schema.field_with_name(&name).ok())
-            .map(Field::data_type);
+        self.note_growth(table, &name);
+        let table = &mut self.tables[table];
+        let existing = table.existing(&name).map(Field::data_type);
         let (kind, origin) = match (declared, existing) {
             (Some(kind), Some(existing))
                 if data_type(kind) != *existing
@@ -204,25 +306,71 @@ impl Shape {
         self.declared
             .get(&FieldPath(path.to_owned()))
             .and_then(|column| column.name.clone())
-            .unwrap_or_else(|| FieldPath(local.to_owned()).column_name())
+            .unwrap_or_else(|| self.nesting.column_name(&FieldPath(local.to_owned())))
+    }
+
+    /// The name of a column of that table; what is in a list has none of its own.
+    pub(super) fn name_in(&self, table: usize, path: &str, local: &str) -> String {
+        if self.tables[table].part == Some(Form::List) {
+            return VALUE.to_owned();
+        }
+        self.column_name(path, local)
+    }
+
+    /// The path by which a field is declared, and the one within its table.
+    pub(super) fn place(&self, node: usize) -> (String, String) {
+        let of = &self.nodes[node];
+        if of.local.is_empty() {
+            (joined(&of.path, VALUE), VALUE.to_owned())
+        } else {
+            (of.path.clone(), of.local.clone())
+        }
     }
 
     pub(super) fn declared_kind(&self, node: usize) -> Option<ColumnType> {
-        let of = &self.nodes[node];
-        let path = if of.local.is_empty() {
-            joined(&of.path, VALUE)
-        } else {
-            of.path.clone()
-        };
-        self.declared.get(&FieldPath(path))?.kind
+        self.declared.get(&FieldPath(self.place(node).0))?.kind
     }
 
-    fn is_text(&self, path: &str) -> bool {
-        let declared = self
-            .declared
-            .get(&FieldPath(path.to_owned()))
-            .and_then(|column| column.kind);
-        matches!(declared, Some(ColumnType::Json | ColumnType::String))
+    /// How the values of a field of that table are read.
+    fn reading(&self, table: usize, path: &str) -> Reading {
+        let declared = self.declared.get(&FieldPath(path.to_owned()));
+        let kind = declared.and_then(|column| column.kind);
+        let keep = declared.and_then(|column| column.keep);
+        let of = &self.tables[table];
+        let within = of.part.is_some();
+        let (objects, lists) = match keep {
+            _ if of.depth >= KEPT_DEPTH => (OnObject::Json, OnList::Json),
+            _ if within => (OnObject::Keep, OnList::Keep),
+            Some(Keep::Struct) => (OnObject::Keep, self.nesting.lists),
+            Some(Keep::List) => (self.nesting.objects, OnList::Keep),
+            None => (self.nesting.objects, self.nesting.lists),
+        };
+        Reading {
+            text: matches!(kind, Some(ColumnType::Json | ColumnType::String)),
+            lone: keep == Some(Keep::List) && of.depth < KEPT_DEPTH,
+            objects,
+            lists,
+        }
+    }
+}
+
+/// The name of the child table of a list; a list within a list has none of its own.
+fn child_name(parent: &str, local: &str) -> String {
+    if local.is_empty() {
+        return format!("{parent}__items");
+    }
+    format!("{parent}__{}", FieldPath(local.to_owned()).column_name())
+}
+
+/// The columns of the part whose structs or lists are of that type.
+fn columns_within(kind: &DataType) -> Option<SchemaRef> {
+    match kind {
+        DataType::Struct(fields) => Some(Arc::new(Schema::new(fields.clone()))),
+        DataType::List(element) => {
+            let value = Field::new(VALUE, element.data_type().clone(), true);
+            Some(Arc::new(Schema::new(vec![value])))
+        }
+        _ => None,
     }
 }
 

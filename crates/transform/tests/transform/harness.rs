@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use millrace_lake::Lake;
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    Column, ColumnType, Concurrency, Contract, Expectation, OnRefusal, Paginate, Pipeline,
-    RequestForm, Resource, Slices, Table, WriteMode,
+    Column, ColumnType, Concurrency, Contract, Expectation, Keep, Nesting, OnRefusal, Paginate,
+    Pipeline, RequestForm, Resource, Slices, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::ledger::RunId;
@@ -54,6 +54,7 @@ impl Harness {
             order: None,
             delete: None,
             contract: Contract::default(),
+            nesting: Nesting::default(),
             columns: IndexMap::new(),
             expect: Vec::new(),
             keep_versions: std::time::Duration::from_hours(1),
@@ -82,10 +83,26 @@ impl Harness {
     }
 
     pub fn column(mut self, path: &str, name: Option<&str>, kind: Option<ColumnType>) -> Self {
-        let name = name.map(str::to_owned);
+        let column = Column {
+            name: name.map(str::to_owned),
+            kind,
+            keep: None,
+        };
         self.table
             .columns
-            .insert(FieldPath(path.to_owned()), Column { name, kind });
+            .insert(FieldPath(path.to_owned()), column);
+        self
+    }
+
+    /// Keeps a field's objects or lists as one value.
+    pub fn keep(mut self, path: &str, keep: Keep) -> Self {
+        let column = Column {
+            keep: Some(keep),
+            ..Column::default()
+        };
+        self.table
+            .columns
+            .insert(FieldPath(path.to_owned()), column);
         self
     }
 

@@ -8,6 +8,7 @@ mod faults;
 mod forget;
 mod forms;
 mod harness;
+mod kept;
 mod malformed;
 mod model;
 mod modes;

@@ -1,7 +1,7 @@
-//! Tables against plain models in memory: random records, runs, steps, duplicates, deletes and write modes.
+//! Tables against plain models in memory: random nested records, runs, steps, duplicates, deletes and write modes.
 
 use crate::harness::{Harness, TABLE};
-use millrace_model::definition::pipeline::{ColumnType, Delete, WriteMode};
+use millrace_model::definition::pipeline::{ColumnType, Delete, Keep, WriteMode};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -71,7 +71,10 @@ impl Mode {
             Self::Upsert | Self::UpsertAndDelete | Self::UpsertInOrder => WriteMode::Upsert,
             Self::History | Self::HistoryInOrder => WriteMode::History,
         };
-        let mut shop = Harness::new(write, &["id"]).column("at", None, Some(ColumnType::Timestamp));
+        let mut shop = Harness::new(write, &["id"])
+            .column("at", None, Some(ColumnType::Timestamp))
+            .keep("bag", Keep::List)
+            .keep("box", Keep::Struct);
         if self.in_order() {
             shop.table.order = Some("at".to_owned());
         }
@@ -113,16 +116,60 @@ impl Mode {
         } else {
             String::new()
         };
-        let list: Vec<String> = (0..record.children)
-            .map(|child| (10 * record.key as usize + child).to_string())
+        let list: Vec<String> = record.elements().map(|n| n.to_string()).collect();
+        let value = record.value.json();
+        let bag: Vec<String> = record
+            .elements()
+            .map(|n| format!(r#"{{"n":{n},"x":{value}}}"#))
             .collect();
+        // Structs whose fields differ from record to record.
+        let field = ["y", "z"][record.children % 2];
         format!(
-            r#"{{"id":"k{}","v":{},"list":[{}]{at}{gone}}}"#,
+            r#"{{"id":"k{}","v":{value},"list":[{}],"bag":[{}],"box":{{"{field}":{value}}}{at}{gone}}}"#,
             record.key,
-            record.value.json(),
-            list.join(",")
+            list.join(","),
+            bag.join(",")
         )
     }
+}
+
+impl Record {
+    /// What its lists have in them.
+    fn elements(&self) -> impl Iterator<Item = usize> {
+        (0..self.children).map(|child| 10 * self.key as usize + child)
+    }
+
+    /// What is kept as one value, as [`plain`] makes it of what is found.
+    fn kept(&self) -> String {
+        let value = self.value.text();
+        let bag: Vec<String> = self
+            .elements()
+            .map(|n| match self.value {
+                Value::None => format!("{{n:{n}}}"),
+                _ => format!("{{n:{n},x:{value}}}"),
+            })
+            .collect();
+        let field = ["y", "z"][self.children % 2];
+        let inside = match self.value {
+            Value::None => String::new(),
+            _ => format!("{field}:{value}"),
+        };
+        format!("[{}]{{{inside}}}", bag.join(","))
+    }
+}
+
+/// What a table shows of a list and a struct, without fields that have no value and however wide its numbers are. An empty
+/// list of a table that knows nothing of its elements yet, and a struct without values, are as good as none.
+fn plain(bag: Option<&String>, object: Option<&String>) -> String {
+    let bag = bag.map_or("[]", String::as_str);
+    let object = object.map_or("{}", String::as_str);
+    let mut text = format!("{bag}{object}").replace(' ', "").replace(".0", "");
+    for field in ["x:", "y:", "z:"] {
+        for end in [",", "}"] {
+            text = text.replace(&format!("{field}{end}"), end);
+        }
+    }
+    text.replace(",}", "}").replace("{,", "{")
 }
 
 fn moment(minute: u32) -> String {
@@ -323,6 +370,18 @@ async fn check(mode: Mode, shop: &Harness, runs: &[Run]) {
     let mut sorted = found.clone();
     sorted.sort();
     assert_eq!(sorted, rows, "{mode:?}");
+    let mut kept: Vec<String> = model(mode, runs)
+        .iter()
+        .map(|version| format!("k{} {}", version.record.key, version.record.kept()))
+        .collect();
+    kept.sort();
+    let found = shop.rows(TABLE).await;
+    let found = found
+        .iter()
+        .map(|row| format!("{} {}", row["id"], plain(row.get("bag"), row.get("box"))));
+    let mut found: Vec<String> = found.collect();
+    found.sort();
+    assert_eq!(found, kept, "{mode:?}");
     assert_eq!(
         shop.values("orders__list", links).await,
         children,

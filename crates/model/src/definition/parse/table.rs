@@ -3,11 +3,14 @@
 use super::{expectation, value};
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Column, ColumnType, Contract, Delete, Resource, Table, WriteMode, a_week,
+    Column, ColumnType, Contract, Delete, Expectation, Keep, Nesting, Resource, Rule, Table,
+    WriteMode, a_week,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::form::TextOr;
-use crate::definition::wire::pipeline::{ColumnForm, DeleteForm, TYPE_NAMES, TableForm, TypeName};
+use crate::definition::wire::pipeline::{
+    ColumnForm, DeleteForm, NestingForm, TYPE_NAMES, TableForm, TypeName,
+};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,6 +19,8 @@ use std::time::Duration;
 const LEAST_KEPT: Duration = Duration::from_hours(1);
 /// The longest: Delta's log is kept for 30 days.
 const MOST_KEPT: Duration = Duration::from_hours(30 * 24);
+/// How long a separator may be: names have an end.
+const LONGEST_SEPARATOR: usize = 8;
 
 pub(super) fn validate(
     form: TableForm,
@@ -28,7 +33,8 @@ pub(super) fn validate(
     review.require(!form.name.contains("__"), &at.field("name"), || {
         "two underscores in a row tell a child table from its parent; write one".to_owned()
     });
-    let columns = columns(form.columns, &at.field("columns"), review);
+    let nesting = nesting(form.nesting, &at.field("nesting"), review);
+    let columns = columns(form.columns, &nesting, &at.field("columns"), review);
 
     let key = match (form.key, source) {
         (Some(key), _) => {
@@ -40,7 +46,7 @@ pub(super) fn validate(
         (None, Some(source)) => source
             .key
             .iter()
-            .map(|field| column_of(field, &columns))
+            .map(|field| column_of(field, &columns, &nesting))
             .collect(),
         (None, None) => Vec::new(),
     };
@@ -77,7 +83,11 @@ pub(super) fn validate(
     );
     for name in ["valid_from", "valid_to", "current"] {
         let taken = columns.iter().any(|(path, column)| {
-            column.name.clone().unwrap_or_else(|| path.column_name()) == name
+            column
+                .name
+                .clone()
+                .unwrap_or_else(|| nesting.column_name(path))
+                == name
         });
         review.require(
             write != WriteMode::History || !taken,
@@ -99,7 +109,7 @@ pub(super) fn validate(
         let kept = value::duration(&text.0, LEAST_KEPT, MOST_KEPT);
         review.accept(&at.field("keep_versions"), kept)
     });
-    Table {
+    let table = Table {
         name: form.name,
         from: form.from,
         write,
@@ -112,20 +122,80 @@ pub(super) fn validate(
             tables: form.contract.tables,
             unreadable: form.contract.unreadable,
         },
+        nesting,
         columns,
         expect,
         keep_versions: keep_versions.unwrap_or_else(a_week),
+    };
+    review_kept(&table, at, review);
+    table
+}
+
+fn nesting(form: NestingForm, at: &Path, review: &mut Review<'_, '_>) -> Nesting {
+    let default = Nesting::default();
+    let separator = form.separator.unwrap_or(default.separator);
+    let is_name = |text: &str| {
+        let mut letters = text.bytes();
+        letters
+            .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_')
+    };
+    let holds = (1..=LONGEST_SEPARATOR).contains(&separator.len()) && is_name(&separator);
+    review.require(holds, &at.field("separator"), || {
+        format!("1 to {LONGEST_SEPARATOR} of `a-z`, `0-9` and `_`, so that SQL names a column without quotes")
+    });
+    Nesting {
+        objects: form.objects,
+        lists: form.lists,
+        separator,
+    }
+}
+
+/// What is kept as a struct or a list orders no rows, and is held to nothing but being there.
+fn review_kept(table: &Table, at: &Path, review: &mut Review<'_, '_>) {
+    let kept: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|(_, column)| column.keep.is_some())
+        .map(|(path, _)| table.column_name(path))
+        .collect();
+    let mut plain = |name: &String, at: Path| {
+        review.require(!kept.contains(name), &at, || {
+            format!("`{name}` is kept as a struct or a list, and one value is needed; name a column that has one")
+        });
+    };
+    for (index, name) in table.key.iter().enumerate() {
+        plain(name, at.field("key").index(index));
+    }
+    if let Some(order) = &table.order {
+        plain(order, at.field("order"));
+    }
+    if let Some(Delete::Flag(flag)) = &table.delete {
+        plain(flag, at.field("delete").field("flag"));
+    }
+    let of_values = |expectation: &Expectation| expectation.rule != Rule::NotNull;
+    for (index, expectation) in table.expect.iter().enumerate() {
+        if of_values(expectation) {
+            plain(
+                &expectation.column,
+                at.field("expect").index(index).field("column"),
+            );
+        }
     }
 }
 
 /// The column that a record's field becomes.
-fn column_of(field: &FieldPath, columns: &IndexMap<FieldPath, Column>) -> String {
+fn column_of(
+    field: &FieldPath,
+    columns: &IndexMap<FieldPath, Column>,
+    nesting: &Nesting,
+) -> String {
     let declared = columns.get(field).and_then(|column| column.name.clone());
-    declared.unwrap_or_else(|| field.column_name())
+    declared.unwrap_or_else(|| nesting.column_name(field))
 }
 
 fn columns(
     forms: IndexMap<String, TextOr<TypeName, ColumnForm>>,
+    nesting: &Nesting,
     at: &Path,
     review: &mut Review<'_, '_>,
 ) -> IndexMap<FieldPath, Column> {
@@ -141,15 +211,25 @@ fn columns(
         if let Some(name) = &name {
             review.accept(&at.field("name"), value::identifier(name));
         }
+        let keep = kind.as_ref().and_then(|text| kept_as(&text.0));
+        let kind = kind.filter(|_| keep.is_none());
         let kind = kind.and_then(|text| review.accept(&kind_at, column_type(&text.0)));
         let Some(field) = field else { continue };
-        let becomes = name.clone().unwrap_or_else(|| field.column_name());
+        let becomes = name.clone().unwrap_or_else(|| nesting.column_name(&field));
         review.require(names.insert(becomes.clone()), &at, || {
             format!("two fields become the column `{becomes}`; give one of them another `name`")
         });
-        columns.insert(field, Column { name, kind });
+        columns.insert(field, Column { name, kind, keep });
     }
     columns
+}
+
+fn kept_as(text: &str) -> Option<Keep> {
+    match text {
+        "struct" => Some(Keep::Struct),
+        "list" => Some(Keep::List),
+        _ => None,
+    }
 }
 
 fn column_type(text: &str) -> Result<ColumnType, String> {

@@ -8,7 +8,7 @@ use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
 use crate::definition::pipeline::{
-    Concurrency, Method, OnChange, OnRefusal, OnUnreadable, WriteMode,
+    Concurrency, Method, OnChange, OnList, OnObject, OnRefusal, OnUnreadable, WriteMode,
 };
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -239,6 +239,9 @@ pub(crate) struct TableForm {
     /// What may come that the table does not know, once it is there.
     #[serde(default)]
     pub(crate) contract: ContractForm,
+    /// What becomes of objects and lists of which `columns` says nothing.
+    #[serde(default)]
+    pub(crate) nesting: NestingForm,
     /// Names and types of fields where the inferred ones will not do, by path. A type's name alone is enough:
     /// `properties.felt: int`.
     #[serde(default)]
@@ -279,13 +282,28 @@ pub(crate) struct ContractForm {
     pub(crate) unreadable: OnUnreadable,
 }
 
+/// What becomes of objects and lists of which `columns` says nothing.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NestingForm {
+    /// Objects: `flatten` into columns unless said otherwise, `keep` as structs, or `json`.
+    #[serde(default)]
+    pub(crate) objects: OnObject,
+    /// Lists: child tables (`table`) unless said otherwise, `keep` as lists, or `json`.
+    #[serde(default)]
+    pub(crate) lists: OnList,
+    /// What stands between the names of a flattened path: `_` unless said otherwise.
+    #[schemars(regex(pattern = r"^[a-z0-9_]{1,8}$"), example = &"__")]
+    pub(crate) separator: Option<String>,
+}
+
 /// The name of a column's type.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct TypeName(pub(crate) String);
 
 /// The names of the types that take no numbers.
-pub(crate) const TYPE_NAMES: [&str; 9] = [
+pub(crate) const TYPE_NAMES: [&str; 11] = [
     "string",
     "int",
     "double",
@@ -295,6 +313,8 @@ pub(crate) const TYPE_NAMES: [&str; 9] = [
     "timestamp_s",
     "timestamp_ms",
     "json",
+    "struct",
+    "list",
 ];
 
 impl From<String> for TypeName {
@@ -310,7 +330,8 @@ impl JsonSchema for TypeName {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A column's type; of a decimal all digits, and those behind the point: `decimal(10,2)`.",
+            "description": "A column's type; of a decimal all digits, and those behind the point: `decimal(10,2)`. A `struct` \
+                            keeps an object and a `list` keeps a list, whose fields and elements have paths of their own.",
             "type": "string",
             "anyOf": [{ "enum": TYPE_NAMES }, { "pattern": r"^decimal\([0-9]+, ?[0-9]+\)$" }],
         })
