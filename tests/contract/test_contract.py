@@ -21,6 +21,8 @@ from conftest import HERE, Server
 LONG = os.environ.get("MILLRACE_TEST_LENGTH") == "long"
 #: Requests of each route, of each phase.
 EXAMPLES = 3_200 if LONG else 60
+#: What the requests are made from: another one makes others.
+SEED = os.environ.get("MILLRACE_TEST_SEED", "7")
 #: How many requests there must have been.
 LEAST = 20_000 if LONG else 400
 
@@ -28,9 +30,11 @@ LEAST = 20_000 if LONG else 400
 def test_requests_made_of_the_document_are_answered_as_it_says(server: Server, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("schemathesis")
     command = [
-        program, "run", f"{server.url}/openapi.json", "--header", f"x-api-key: {server.key}", "--workers", "1",
+        program, "--config-file", str(HERE / "schemathesis.toml"), "run", f"{server.url}/openapi.json",
+        # One: of two at once, the parser of Python 3.11 ends one with an error of its own now and then.
+        "--header", f"x-api-key: {server.key}", "--workers", "1",
         "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--checks", "all",
-        "--continue-on-failure", "--generation-database", "none", "--seed", "7", "--suppress-health-check", "all",
+        "--continue-on-failure", "--generation-database", "none", "--seed", SEED, "--suppress-health-check", "all",
     ]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

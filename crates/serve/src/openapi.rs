@@ -159,7 +159,9 @@ fn operation(route: &Served, method: &str) -> Value {
             "application/x-ndjson": { "schema": { "type": "string" } } },
         },
     });
-    let mut statuses = vec!["304", "400", "405", "406", "422", "500", "503", "504"];
+    let mut statuses = vec![
+        "304", "400", "405", "406", "414", "422", "431", "500", "503", "504",
+    ];
     if definition.auth.is_some() {
         statuses.extend(["401", "403"]);
     }
@@ -431,10 +433,13 @@ fn responses() -> Value {
         }
         responses.insert(status.to_owned(), response);
     }
-    responses.insert(
-        "304".to_owned(),
-        json!({ "description": "The caller has the answer already, by its `ETag`." }),
-    );
+    for (status, description) in [
+        ("304", "The caller has the answer already, by its `ETag`."),
+        ("414", "The URL is too long: nobody read it."),
+        ("431", "The headers are too large: nobody read them."),
+    ] {
+        responses.insert(status.to_owned(), json!({ "description": description }));
+    }
     Value::Object(responses)
 }
 

@@ -254,8 +254,9 @@ fn unknown(name: &str, takes: Takes<'_>, path: &[(String, String)]) -> Problem {
 }
 
 fn limit(text: &str) -> Result<u32, Problem> {
-    text.parse()
-        .ok()
+    let limit = is_written(ParamType::Int, text).then(|| text.parse().ok());
+    limit
+        .flatten()
         .filter(|limit| (1..=MAX_LIMIT).contains(limit))
         .ok_or_else(|| {
             let detail = format!(
@@ -315,6 +316,7 @@ fn parse_one(param: &Param, text: &str) -> Result<Value, Problem> {
         ));
     }
     let value = match param.kind {
+        kind if !is_written(kind, text) => None,
         ParamType::Int => text.parse().ok().map(Value::Int),
         ParamType::Double => text
             .parse()
@@ -350,6 +352,27 @@ fn parse_one(param: &Param, text: &str) -> Result<Value, Problem> {
         text_fits(param, text).map_err(|what| refuse(&what))?;
     }
     Ok(value)
+}
+
+/// Whether a text is of the form that the contract gives a type. The types' own parsers take more: `+5`, `20261121`.
+fn is_written(kind: ParamType, text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match kind {
+        ParamType::Int | ParamType::Double | ParamType::Decimal => {
+            let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+            let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+            is_digit(digits.first()) && is_digit(digits.last())
+        }
+        ParamType::Date => bytes.len() == "2026-11-21".len(),
+        // RFC 3339.
+        ParamType::Timestamp => matches!(
+            bytes,
+            [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _, .., last]
+                if *last != b']'
+        ),
+        ParamType::Uuid => bytes.len() == 36,
+        ParamType::Bool | ParamType::String => true,
+    }
 }
 
 /// What a text would have to be, where it is not.

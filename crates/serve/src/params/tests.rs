@@ -74,6 +74,69 @@ fn texts_are_decoded_and_stay_data() {
 }
 
 #[test]
+fn values_are_written_as_the_contract_says() {
+    for (kind, right, wrong) in [
+        (
+            ParamType::Int,
+            &["5", "-5", "9223372036854775807"][..],
+            &["+5", "", "-", "5.0", "0x5", " 5", "5 ", "९"][..],
+        ),
+        (
+            ParamType::Double,
+            &["5", "-0.5", "1e3", "1E-7"],
+            &["+5", ".5", "5.", "NaN", "inf", "-inf", "1e999", "1_0"],
+        ),
+        (
+            ParamType::Decimal,
+            &["5", "-0.50", "1e3"],
+            &["+5", ".5", "5.", "1e"],
+        ),
+        (
+            ParamType::Date,
+            &["2026-11-21", "0001-01-01"],
+            &[
+                "20261121",
+                "2026-11-21T00:00:00",
+                "+002026-11-21",
+                "2026-W47-6",
+                "2026-13-01",
+            ],
+        ),
+        (
+            ParamType::Timestamp,
+            &[
+                "2026-11-21T08:00:00Z",
+                "2026-11-21t08:00:00.5z",
+                "2026-11-21T08:00:00+02:00",
+            ],
+            &[
+                "2026-11-21 08:00:00Z",
+                "20261121T080000Z",
+                "2026-11-21T08Z",
+                "2026-11-21T08:00:00",
+                "2026-11-21T08:00:00+02:00[Europe/Berlin]",
+            ],
+        ),
+        (
+            ParamType::Uuid,
+            &["67e55044-10b1-426f-9247-bb680e5fe0c8"],
+            &[
+                "67e5504410b1426f9247bb680e5fe0c8",
+                "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+            ],
+        ),
+    ] {
+        let param = param("p", kind);
+        for text in right {
+            assert!(parse_one(&param, text).is_ok(), "{kind:?} {text}");
+        }
+        for text in wrong {
+            assert!(parse_one(&param, text).is_err(), "{kind:?} {text}");
+        }
+    }
+}
+
+#[test]
 fn texts_have_forms_and_lists_have_values() {
     let code = Param {
         pattern: Some("[a-z]{2}|x".into()),
