@@ -23,6 +23,7 @@ mod params;
 mod plan;
 mod problem;
 mod routes;
+mod rows;
 mod sent;
 pub mod server;
 mod shape;
@@ -30,30 +31,19 @@ mod store;
 mod value;
 
 use access::{Access, Count, Limits};
-use asked::{Asked, etag, has, masked};
 use bytes::Bytes;
-use cache::{Cache, Kept};
-use cursor::{Cursor, Seal};
-use dataset::Dataset;
-use deadpool_postgres::Object;
+use cache::Cache;
 use definitions::Definitions;
-use format::Format;
 use http::{Method, Request, Response};
 use millrace_model::FailureName;
 use millrace_store::objects::Objects;
-use millrace_store::secrets::{Caller, Secrets};
-use page::{Page, Trouble};
-use plan::Plan;
+use millrace_store::secrets::Secrets;
 use problem::Problem;
-use routes::{Served, Sort};
-use serde_json::Map;
+use routes::Served;
+use rows::make_plan;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use store::{Lease, Refusal, Store};
-use value::Value;
-
-/// How much longer than its query an answer may take: the store may not be there to end it.
-const GRACE: Duration = Duration::from_secs(2);
+use std::time::Instant;
+use store::{Refusal, Store};
 
 /// The endpoints.
 #[derive(Debug)]
@@ -205,181 +195,6 @@ impl Serve {
         Ok(response)
     }
 
-    /// Answers with rows, out of memory where they are there.
-    async fn rows(
-        &self,
-        route: &Served,
-        in_path: &[(String, String)],
-        request: &Request<Bytes>,
-        caller: Option<&Caller>,
-    ) -> Result<Response<Bytes>, Problem> {
-        let definition = &route.route;
-        let format = Format::accepted(request.headers())?;
-        let mut arguments = params::read(definition.into(), in_path, sent(request)?)?;
-        let no_claims = Map::new();
-        let claims = caller.map_or(&no_claims, |caller| &caller.claims);
-        params::add_claims(&mut arguments, &definition.params, claims)?;
-        let asked = Asked {
-            route,
-            arguments: &arguments,
-            caller: caller.map_or("", |caller| caller.name.as_str()),
-            masked: masked(route, caller),
-            format,
-        };
-        let dataset = self.dataset(route).await?;
-        let steady = dataset.as_deref().filter(|_| route.steady);
-        let key = asked.key(steady);
-        let kept_by_callers = request.method() != Method::POST;
-        let etag = steady.filter(|_| kept_by_callers).and_then(|_| etag(&key));
-        let about = |next| answer::Rows {
-            format,
-            next,
-            etag: etag.as_ref(),
-            dataset: dataset.as_deref(),
-            cache: definition.caching.filter(|_| kept_by_callers),
-        };
-        if etag
-            .as_ref()
-            .is_some_and(|etag| has(request.headers(), etag))
-        {
-            return Ok(answer::not_modified(&about(None)));
-        }
-        if let Some(caching) = definition.caching
-            && let Some(kept) = self.cache.get(&key, caching.ttl)
-        {
-            return Ok(answer::rows(kept.body, &about(kept.next.as_deref())));
-        }
-        let page = self.page(&asked).await?;
-        tracing::debug!(rows = page.rows, path = definition.path, "read");
-        let kept = Kept {
-            body: page.body.into(),
-            next: page.next,
-        };
-        if definition.caching.is_some() {
-            self.cache.put(key, kept.clone());
-        }
-        Ok(answer::rows(kept.body, &about(kept.next.as_deref())))
-    }
-
-    /// What the route's tables hold now, at most a second ago. A store that cannot say it just now does not take away what
-    /// is known.
-    async fn dataset(&self, route: &Served) -> Result<Option<Arc<Dataset>>, Problem> {
-        if let Some(dataset) = route.dataset.fresh() {
-            return Ok(dataset);
-        }
-        let read = match self.store.connection().await {
-            Ok(mut client) => {
-                client.set_busy(true);
-                let read = dataset::read(&client, &route.relations).await;
-                client.set_busy(false);
-                read.map_err(|error| page::text(&error))
-            }
-            Err(Refusal::Busy) => Err("all connections are in use".to_owned()),
-            Err(Refusal::Failed(failure)) => Err(failure.to_string()),
-        };
-        match read {
-            Ok(dataset) => {
-                route.dataset.set(dataset.clone());
-                Ok(dataset)
-            }
-            Err(error) => {
-                tracing::warn!(
-                    path = route.route.path,
-                    error,
-                    "the dataset's version was not read"
-                );
-                Ok(route.dataset.last())
-            }
-        }
-    }
-
-    /// A page. Tables may have been replaced since the query was prepared, and a connection may have died while the
-    /// Lambda stood still: both are tried once more, and nothing is lost by that, since queries only read.
-    async fn page(&self, asked: &Asked<'_>) -> Result<Page, Problem> {
-        let route = asked.route;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let mut client = self.store.connection().await.map_err(no_store)?;
-            // From here on, whoever lets the connection go ends what runs on it: the caller may leave at any time.
-            client.set_busy(true);
-            // Each statement has its own time limit; this one is for a store that does not keep it.
-            let limit = route.route.timeout.saturating_mul(2) + GRACE;
-            let attempt = match tokio::time::timeout(limit, self.try_page(&client, asked)).await {
-                Ok(Ok(page)) => {
-                    client.set_busy(false);
-                    return Ok(page);
-                }
-                Ok(Err(attempt)) => attempt,
-                Err(_) => return Err(Problem::timeout(route.route.timeout)),
-            };
-            match attempt {
-                Attempt::Told(problem) => {
-                    client.set_busy(false);
-                    return Err(problem);
-                }
-                Attempt::Failed(Trouble::Stale { .. }) if tries < 3 => {
-                    route.forget_plans();
-                    client.statement_cache.clear();
-                    client.set_busy(false);
-                }
-                Attempt::Failed(Trouble::Lost(_)) if tries < 3 => {}
-                Attempt::Failed(trouble) => {
-                    // Whatever is on its way on the connection shall not meet the next request.
-                    let unsure = matches!(
-                        trouble,
-                        Trouble::TooLarge(_) | Trouble::Lost(_) | Trouble::Other(_)
-                    );
-                    client.set_busy(unsure);
-                    return Err(told(trouble, route));
-                }
-            }
-        }
-    }
-
-    async fn try_page(&self, client: &Lease, asked: &Asked<'_>) -> Result<Page, Attempt> {
-        let (route, arguments) = (asked.route, asked.arguments);
-        let sort = arguments.sort.as_ref();
-        let plan = match route.plan(sort) {
-            Some(plan) => plan,
-            None => make_plan(client, route, sort)
-                .await
-                .map_err(|error| match error.code() {
-                    None => Attempt::Failed(Trouble::Lost(error)),
-                    Some(_) => Attempt::Failed(Trouble::stale(&error)),
-                })?,
-        };
-        let values: Vec<&Value> = route
-            .bound
-            .iter()
-            .map(|name| arguments.values.get(name).unwrap_or(&Value::Null))
-            .collect();
-        let seal = || Seal {
-            key: client.seal().clone(),
-            scope: asked.scope(&plan),
-        };
-        let cursor = match &arguments.cursor {
-            None => None,
-            Some(text) => {
-                let width = plan.keys.as_ref().map_or(0, Vec::len);
-                let cursor = Cursor::decode(text, &seal(), width);
-                Some(cursor.ok_or_else(|| Attempt::Told(params::bad_cursor()))?)
-            }
-        };
-        let request = page::Request {
-            plan: &plan,
-            values: &values,
-            limit: arguments.limit,
-            cursor,
-            seal: &seal,
-            format: asked.format,
-            timeout: route.route.timeout,
-            masked: &asked.masked,
-            fields: arguments.fields.as_deref(),
-        };
-        page::fetch(client, &request).await.map_err(Attempt::Failed)
-    }
-
     /// Learns the columns of the routes that nobody asked yet; without a store, their documentation goes without.
     async fn plan_all(&self, routes: &[Arc<Served>]) {
         let unknown: Vec<&Arc<Served>> = routes
@@ -416,24 +231,6 @@ fn no_store(refusal: Refusal) -> Problem {
     }
 }
 
-/// How an attempt at a page ended.
-enum Attempt {
-    /// The caller is to be told.
-    Told(Problem),
-    /// It may go better with another connection, or another plan.
-    Failed(Trouble),
-}
-
-async fn make_plan(
-    client: &Object,
-    route: &Served,
-    sort: Option<&Sort>,
-) -> Result<Arc<Plan>, tokio_postgres::Error> {
-    let plan = Arc::new(Plan::make(client, route.sql(sort), &route.kinds()).await?);
-    route.set_plan(sort, plan.clone());
-    Ok(plan)
-}
-
 /// The methods of a route, or of a document.
 fn allowed(route: Option<&Served>) -> &'static str {
     let has = |method: &str| {
@@ -443,63 +240,5 @@ fn allowed(route: Option<&Served>) -> &'static str {
         (true, true) => "GET, HEAD, POST, OPTIONS",
         (false, true) => "POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
-    }
-}
-
-/// What a request says: in its URL, or in its body, and not in both.
-fn sent(request: &Request<Bytes>) -> Result<Vec<(String, sent::Sent)>, Problem> {
-    let in_url = sent::of_query(request.uri().query().unwrap_or_default())?;
-    if request.method() != Method::POST {
-        return Ok(in_url);
-    }
-    if let Some((name, _)) = in_url.first() {
-        return Err(Problem::parameter(
-            name,
-            format!(
-                "`{}` belongs into the body of a POST",
-                problem::excerpt(name)
-            ),
-        ));
-    }
-    let kind = request.headers().get(http::header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::media_type());
-    }
-    sent::of_body(request.body())
-}
-
-fn told(trouble: Trouble, route: &Served) -> Problem {
-    let path = &route.route.path;
-    match trouble {
-        Trouble::Timeout => Problem::timeout(route.route.timeout),
-        Trouble::TooLarge(rows) => Problem::too_large(page::LARGEST, rows),
-        Trouble::BadCursor => params::bad_cursor(),
-        Trouble::BadValue(message) => Problem::bad_values(&message),
-        Trouble::Lost(error) => {
-            tracing::error!(
-                path,
-                error = page::text(&error),
-                "the connection to the operational store was lost"
-            );
-            Problem::unavailable()
-        }
-        Trouble::Stale { error, missing } => {
-            tracing::error!(
-                path,
-                error,
-                "the route's query does not fit the published tables"
-            );
-            if missing {
-                Problem::not_published()
-            } else {
-                Problem::internal()
-            }
-        }
-        Trouble::Other(error) => {
-            tracing::error!(path, error, "the route's query failed");
-            Problem::internal()
-        }
     }
 }

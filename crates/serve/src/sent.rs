@@ -1,6 +1,8 @@
 //! What a request sends: names and texts, from its query string or from a JSON body.
 
 use crate::problem::{Problem, excerpt};
+use bytes::Bytes;
+use http::{Method, Request};
 use millrace_model::definition::endpoint::ParamType;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
@@ -51,6 +53,27 @@ pub fn json_text(value: &Json, kind: ParamType) -> Option<Cow<'_, str>> {
         ) => Some(Cow::Borrowed(text)),
         _ => None,
     }
+}
+
+/// What a request says: in its URL, or in its body, and not in both.
+pub fn of(request: &Request<Bytes>) -> Result<Vec<(String, Sent)>, Problem> {
+    let in_url = of_query(request.uri().query().unwrap_or_default())?;
+    if request.method() != Method::POST {
+        return Ok(in_url);
+    }
+    if let Some((name, _)) = in_url.first() {
+        return Err(Problem::parameter(
+            name,
+            format!("`{}` belongs into the body of a POST", excerpt(name)),
+        ));
+    }
+    let kind = request.headers().get(http::header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::media_type());
+    }
+    of_body(request.body())
 }
 
 /// The names and values behind the question mark. What is not UTF-8 once it is decoded is refused, not repaired.
