@@ -39,7 +39,7 @@ pub struct Manifest {
 }
 
 /// One response body, verbatim but for the transfer's own encoding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// The request's URL, with the values of secret parameters replaced.
     pub url: String,

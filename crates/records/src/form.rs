@@ -16,8 +16,8 @@ use std::io::Write as _;
 use unpack::Unpacker;
 use xml::XmlReader;
 
-/// How much of a body that is all there is told at a time.
-const STEP: usize = 64 * 1024;
+/// How much of a body is told at a time: what is packed well becomes a thousand times as much.
+pub(crate) const STEP: usize = 8 * 1024;
 
 /// Why a body cannot be told as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,17 +139,26 @@ impl FormReader {
     }
 
     /// Tells all of a body as JSON.
-    pub fn read(mut self, body: Vec<u8>) -> Result<Vec<u8>, Unread> {
+    pub fn read(self, body: Vec<u8>) -> Result<Vec<u8>, Unread> {
+        let json = self.read_within(body, usize::MAX)?;
+        Ok(json.unwrap_or_default())
+    }
+
+    /// Tells all of a body as JSON; none where that has more than so many bytes.
+    pub fn read_within(mut self, body: Vec<u8>, most: usize) -> Result<Option<Vec<u8>>, Unread> {
         let first = &body[..body.len().min(STEP)];
         let mut json = self.write(first)?.to_vec();
         if self.is_json {
-            return Ok(body);
+            return Ok((body.len() <= most).then_some(body));
         }
         for step in body.chunks(STEP).skip(1) {
             json.extend_from_slice(self.write(step)?);
+            if json.len() > most {
+                return Ok(None);
+            }
         }
         json.extend_from_slice(self.end()?);
-        Ok(json)
+        Ok((json.len() <= most).then_some(json))
     }
 }
 

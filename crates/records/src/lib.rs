@@ -3,14 +3,17 @@
 
 mod form;
 pub mod json;
+mod pieces;
+mod slicer;
 
 pub use form::{FormReader, Unread};
 pub use json::Malformed;
+pub use pieces::{Pieces, Slice};
 
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::Resource;
 use millrace_model::raw::Page;
-use millrace_model::template::Templates;
+use millrace_model::template::{self, Templates};
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::ops::Range;
@@ -89,9 +92,33 @@ impl Rules {
         kept.map_err(|error| error.to_string())
     }
 
+    /// As [`Self::read`]; none where the body is more JSON than so many bytes, and has to be read [`Self::in_pieces`].
+    pub fn read_within(
+        &self,
+        body: Vec<u8>,
+        page: &Page,
+        most: usize,
+    ) -> Result<Option<Ready>, Malformed> {
+        let json = if page.rewritten {
+            (body.len() <= most).then_some(body)
+        } else {
+            let form = self.begin(page.content_type.as_deref());
+            form.read_within(body, most)?
+        };
+        let Some(json) = json else { return Ok(None) };
+        let mut ready = self.records_of(json, page)?;
+        if let Some(filter) = &self.filter {
+            filter.apply(&mut ready)?;
+        }
+        Ok(Some(ready))
+    }
+
     /// Reads a body with all its records, as many as the page says.
     pub fn read_all(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
-        let body = self.as_json(body, page)?;
+        self.records_of(self.as_json(body, page)?, page)
+    }
+
+    fn records_of(&self, body: Vec<u8>, page: &Page) -> Result<Ready, Malformed> {
         let text = String::from_utf8(body)
             .map_err(|error| Malformed::new(error.utf8_error().valid_up_to(), "it is not UTF-8"))?;
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
@@ -108,50 +135,75 @@ impl Rules {
 
 impl Filter {
     fn apply(&self, ready: &mut Ready) -> Result<(), Malformed> {
-        let bad = |at: usize, error: &dyn Display| {
-            Malformed::new(at, format!("the filter cannot judge this record: {error}"))
-        };
-        let condition = self.templates.condition(&self.expression);
-        let condition = condition.map_err(|error| bad(0, &error))?;
+        let condition = self.condition()?;
         let mut kept = Vec::with_capacity(ready.records.len());
         for span in ready.records.drain(..) {
-            let record: Value = serde_json::from_str(&ready.text[span.clone()])
-                .map_err(|error| bad(span.start, &error))?;
-            let holds = condition.holds(&json!({ "record": record }));
-            if holds.map_err(|error| bad(span.start, &error))? {
+            if condition.holds(&ready.text[span.clone()], span.start)? {
                 kept.push(span);
             }
         }
         ready.records = kept;
         Ok(())
     }
+
+    fn condition(&self) -> Result<Condition<'_>, Malformed> {
+        let condition = self.templates.condition(&self.expression);
+        condition
+            .map(Condition)
+            .map_err(|error| unjudged(0, &error))
+    }
+}
+
+/// A filter's condition, ready to judge records.
+struct Condition<'f>(template::Condition<'f>);
+
+impl Condition<'_> {
+    /// Whether it lets the record through that begins at that byte.
+    fn holds(&self, record: &str, at: usize) -> Result<bool, Malformed> {
+        let record: Value = serde_json::from_str(record).map_err(|error| unjudged(at, &error))?;
+        let holds = self.0.holds(&json!({ "record": record }));
+        holds.map_err(|error| unjudged(at, &error))
+    }
+}
+
+fn unjudged(at: usize, error: &dyn Display) -> Malformed {
+    Malformed::new(at, format!("the filter cannot judge this record: {error}"))
 }
 
 impl Ready {
     /// The same with those fields in each record that is an object, before its own.
     fn with(self, carried: &Map<String, Value>) -> Self {
-        let fields = Value::Object(carried.clone()).to_string();
-        // `{"a":1}` → `{"a":1`
-        let fields = &fields[..fields.len() - 1];
+        let fields = carried_fields(carried);
         let extra = fields.len() * self.records.len();
         let mut text = String::with_capacity(self.text.len() + extra);
         let mut records = Vec::with_capacity(self.records.len());
         for span in self.records {
             let start = text.len();
-            let record = &self.text[span];
-            match record.strip_prefix('{') {
-                Some(own) => {
-                    text.push_str(fields);
-                    if own.trim_start() != "}" {
-                        text.push(',');
-                    }
-                    text.push_str(own);
-                }
-                None => text.push_str(record),
-            }
+            push_with(&self.text[span], &fields, &mut text);
             records.push(start..text.len());
         }
         Self { text, records }
+    }
+}
+
+/// `{"a":1}` → `{"a":1`
+fn carried_fields(carried: &Map<String, Value>) -> String {
+    let mut fields = Value::Object(carried.clone()).to_string();
+    fields.pop();
+    fields
+}
+
+/// Writes a record with those fields before its own, if it is an object.
+fn push_with(record: &str, fields: &str, text: &mut String) {
+    match record.strip_prefix('{') {
+        Some(own) => {
+            text.push_str(fields);
+            if own.trim_start() != "}" {
+                text.push(',');
+            }
+            text.push_str(own);
+        }
+        None => text.push_str(record),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `make bench-transform` measures: pages in a folder as raw payloads, and raw payloads as Delta tables.
 //!
-//! `prepare <lake> <pages> <write> [keep]` puts the pages in the lake as a run that was pulled, whose lists become child
-//! tables or are kept as lists; `run <lake>` takes it, and prints
+//! `prepare <lake> <pages> <write> [keep] [lenient]` puts the pages in the lake as a run that was pulled, whose lists become
+//! child tables or are kept as lists, and whose unreadable records fail it or are kept out; `run <lake>` takes it, and prints
 //! seconds and the process's peak memory as JSON. Two processes, so that the second one's memory is the step's own.
 //! `rows <pages> <first> <count> <apart> <version>` writes pages of small rows whose ids lie so far apart.
 
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use millrace_model::definition::format::Format;
 use millrace_model::definition::pipeline::{
-    Concurrency, Contract, Nesting, OnList, OnRefusal, Paginate, Pipeline, RequestForm, Resource,
-    Slices, Table, WriteMode,
+    Concurrency, Contract, Nesting, OnList, OnRefusal, OnUnreadable, Paginate, Pipeline,
+    RequestForm, Resource, Slices, Table, WriteMode,
 };
 use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::keys;
@@ -43,11 +43,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["prepare", lake, pages, write] => {
-            prepare(lake, Path::new(pages), write, OnList::Table).await
-        }
-        ["prepare", lake, pages, write, "keep"] => {
-            prepare(lake, Path::new(pages), write, OnList::Keep).await
+        ["prepare", lake, pages, write, ref how @ ..] => {
+            prepare(lake, Path::new(pages), write, how).await
         }
         ["run", lake] => run(lake).await,
         ["rows", pages, first, count, apart, version] => rows(
@@ -65,7 +62,7 @@ async fn prepare(
     lake: &str,
     pages: &Path,
     write: &str,
-    lists: OnList,
+    how: &[&str],
 ) -> Result<(), Box<dyn Error>> {
     let objects: Arc<dyn Objects> = Arc::new(Folder::new(Path::new(lake)));
     let write: WriteMode = serde_json::from_value(write.into())?;
@@ -76,7 +73,7 @@ async fn prepare(
     let segments = pull(&*objects, &run, pages).await?;
     state.complete(&run, segments, 0, None, Extent::Usual);
     json::put(&*objects, &key, &state).await?;
-    let definition = definitions::pin(&*objects, &pinned(write, lists)).await?;
+    let definition = definitions::pin(&*objects, &pinned(write, how)).await?;
     let input = StepInput {
         run,
         pipeline: PIPELINE.to_owned(),
@@ -159,11 +156,15 @@ async fn pull(objects: &dyn Objects, run: &RunId, pages: &Path) -> Result<u32, B
     Ok(segment)
 }
 
-fn pinned(write: WriteMode, lists: OnList) -> Pinned {
-    let nesting = Nesting {
-        lists,
-        ..Nesting::default()
-    };
+fn pinned(write: WriteMode, how: &[&str]) -> Pinned {
+    let mut nesting = Nesting::default();
+    if how.contains(&"keep") {
+        nesting.lists = OnList::Keep;
+    }
+    let mut contract = Contract::default();
+    if how.contains(&"lenient") {
+        contract.unreadable = OnUnreadable::Quarantine;
+    }
     let resource = Resource {
         name: NAME.to_owned(),
         connection: "bench".to_owned(),
@@ -191,7 +192,7 @@ fn pinned(write: WriteMode, lists: OnList) -> Pinned {
         key: vec!["id".to_owned()],
         order: None,
         delete: None,
-        contract: Contract::default(),
+        contract,
         nesting,
         columns: IndexMap::new(),
         expect: Vec::new(),

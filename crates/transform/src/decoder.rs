@@ -3,10 +3,11 @@
 mod hold;
 mod planned;
 
+use crate::changes::Changes;
 use crate::expect::{Checks, Expectations};
 use crate::family::Family;
-use crate::load::Loaded;
-use crate::plan::{Edits, Plan, VALID_FROM};
+use crate::load::{Loaded, RECORD_BYTES};
+use crate::plan::{Plan, VALID_FROM};
 use crate::shape::{Refusal, Shape, Written};
 use crate::version;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
@@ -25,9 +26,6 @@ use std::sync::Arc;
 const BATCH_ROWS: usize = 16_384;
 /// How many bytes of records a batch has before it is closed.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-
-/// How large a record may be: what one needs in memory, several times over, while its row is made.
-const RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 /// Turns bodies into rows, one after another, in memory that depends on the batch, and on the keys where they matter.
 #[derive(Debug)]
@@ -203,7 +201,8 @@ impl Decoder {
         }
         for page in pages.into_iter().map(Arc::new) {
             self.count("bytes", page.body.len());
-            self.count("pages", 1);
+            // Of a page that comes in slices the first one counts.
+            self.count("pages", usize::from(page.page.before == 0));
             let other_run = self
                 .pending
                 .first()
@@ -286,15 +285,14 @@ impl Decoder {
             let count = part.records.len();
             for step in 0..count {
                 let number = part.at(step, backwards);
-                let span = part.page.spans[number].clone();
-                let Err(refusal) = self.decode_record(&part.page.body[span.clone()]) else {
+                let Err(refusal) = self.decode_record(&part.page, number) else {
                     continue;
                 };
                 return Err(match refusal {
                     Refusal::Malformed(malformed) => part
                         .page
                         .page
-                        .bad(span.start + malformed.at, &malformed.what),
+                        .bad(part.page.start(number) + malformed.at, &malformed.what),
                     refusal => self.failure(&refusal, &part.page.page.record(number)),
                 });
             }
@@ -302,16 +300,16 @@ impl Decoder {
         Ok(())
     }
 
-    fn decode_record(&mut self, text: &str) -> Result<(), Refusal> {
-        let decoded = if text.len() > RECORD_BYTES {
+    fn decode_record(&mut self, page: &Loaded, number: usize) -> Result<(), Refusal> {
+        let decoded = if page.bytes(number) > RECORD_BYTES as u64 {
             let what = format!(
-                "it has {} MiB, and a record has at most {}",
-                text.len() / (1024 * 1024),
+                "it is too large: it has {} MiB, and a record has at most {}",
+                page.bytes(number) / (1024 * 1024),
                 RECORD_BYTES / (1024 * 1024)
             );
             Err(Malformed::new(0, what).into())
         } else {
-            self.shape.decode(text)
+            self.shape.decode(page.text(number))
         };
         match decoded {
             Err(Refusal::Malformed(malformed)) if self.keeps_out_unreadable() => {
@@ -423,10 +421,7 @@ impl Decoder {
 impl Pending {
     /// The records' texts, as they are decoded.
     fn texts(&self, backwards: bool) -> impl Iterator<Item = &str> {
-        (0..self.records.len()).map(move |step| {
-            let span = self.page.spans[self.at(step, backwards)].clone();
-            &self.page.body[span]
-        })
+        (0..self.records.len()).map(move |step| self.page.text(self.at(step, backwards)))
     }
 
     /// The number of the record that is decoded as the part's so-manieth.
@@ -436,29 +431,6 @@ impl Pending {
         } else {
             self.records.start + step
         }
-    }
-}
-
-/// What becomes of the rows that a table has.
-#[derive(Debug)]
-pub(crate) enum Changes {
-    /// Nothing.
-    None,
-    /// Those with one of these keys go; `deletes` where not all of them have a successor.
-    Replaced {
-        /// The keys.
-        keys: KeySet,
-        /// Whether some have no successor.
-        deletes: bool,
-    },
-    /// Versions are closed.
-    Versions(Box<Edits>),
-}
-
-impl Changes {
-    /// Whether versions of a history are no more.
-    pub(crate) fn removes_versions(&self) -> bool {
-        matches!(self, Self::Versions(edits) if !edits.removed.is_empty())
     }
 }
 

@@ -1,10 +1,11 @@
 //! The tables that a step writes: as they were found, and what they become.
 
-use crate::Report;
+use crate::changes::Changes;
 use crate::column::{kind_of, type_name};
-use crate::decoder::{Changes, Decoder, link_key};
+use crate::decoder::{Decoder, link_key};
 use crate::digest::root_digests;
 use crate::family::{link_names, union};
+use crate::job::Report;
 use crate::moment;
 use crate::plan::{Look, Plan, VALID_FROM, VALID_TO, read_schema};
 use crate::sink::Sink;

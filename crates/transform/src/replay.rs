@@ -1,9 +1,10 @@
 //! What was kept out of a table, taken once more: after the definition was corrected, or the table that was referenced.
 
+use crate::job::{Job, Report, Source};
 use crate::load::Loaded;
 use crate::outcome::{Step, Target};
 use crate::source::PageRef;
-use crate::{ATTEMPTS, Job, Report, Source, Transform, unknown};
+use crate::{ATTEMPTS, Transform, unknown};
 use millrace_model::definition::Pinned;
 use millrace_model::definition::pipeline::WriteMode;
 use millrace_model::raw::Page;
@@ -148,13 +149,14 @@ fn records(key: &str, sequence: u64, text: &str) -> (Vec<Loaded>, Vec<u8>) {
             sequence,
             number: records.len(),
             first_record: number.unwrap_or(records.len() as u64),
+            before: 0,
             page,
         };
         records.push(Loaded {
             page,
             spans: std::iter::once(0..body.len()).collect(),
             body,
-            fault: None,
+            ..Loaded::default()
         });
     }
     (records, others)

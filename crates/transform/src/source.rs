@@ -17,7 +17,7 @@ const MANIFESTS_AT_ONCE: usize = 16;
 const GROUP_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A page's place among all that are taken, and how to find it again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PageRef {
     /// The object that holds it.
     pub(crate) object: Arc<str>,
@@ -27,6 +27,8 @@ pub(crate) struct PageRef {
     pub(crate) number: usize,
     /// How many records of the run come before it.
     pub(crate) first_record: u64,
+    /// How many of the page's own come before those that are meant, where they are not all.
+    pub(crate) before: usize,
     /// What its manifest says of it.
     pub(crate) page: Page,
 }
@@ -90,6 +92,7 @@ pub(crate) async fn groups(
                     sequence: run.sequence,
                     number,
                     first_record,
+                    before: 0,
                     page,
                 });
                 first_record += records;
@@ -164,13 +167,27 @@ impl PageRef {
                 self.bad(0, &format!("its frame cannot be decompressed: {error}"))
             })?
         };
-        if body.len() != length {
-            return Err(self.bad(
-                body.len(),
-                &format!("it has {} bytes and not {length}", body.len()),
-            ));
-        }
+        self.check_length(body.len() as u64)?;
         Ok(body)
+    }
+
+    /// Whether the body has as many bytes as its manifest says.
+    pub(crate) fn check_length(&self, length: u64) -> Result<(), Failure> {
+        let wanted = self.page.body_length;
+        if length == wanted {
+            return Ok(());
+        }
+        let what = format!("it has {length} bytes and not {wanted}");
+        Err(self.bad(usize::try_from(length).unwrap_or(usize::MAX), &what))
+    }
+
+    /// The same page behind so many of its records.
+    pub(crate) fn behind(&self, records: usize) -> Self {
+        Self {
+            first_record: self.first_record + records as u64,
+            before: self.before + records,
+            ..self.clone()
+        }
     }
 
     /// What is wrong with the body at a byte.
@@ -188,8 +205,10 @@ impl PageRef {
     /// Where a record of the page is, for messages.
     pub(crate) fn record(&self, number: usize) -> String {
         format!(
-            "record {number} of page {} in `{}`",
-            self.number, self.object
+            "record {} of page {} in `{}`",
+            self.before + number,
+            self.number,
+            self.object
         )
     }
 }

@@ -1,6 +1,6 @@
 //! After a run: small files made one, and files removed that no reader needs any more, as long as there is time for it.
 
-use crate::{BYTES_A_SECOND, Job, OVERHEAD};
+use crate::job::{BYTES_A_SECOND, Job, OVERHEAD};
 use millrace_lake::Error;
 use millrace_model::keys;
 use millrace_model::step::{Counts, Place};

@@ -12,7 +12,7 @@ use millrace_records::Malformed;
 use serde_json::{Value, json};
 
 /// How large a record is that is kept, where it is kept out of its table.
-const KEPT_BYTES: usize = 1024 * 1024;
+const KEPT_BYTES: u64 = 1024 * 1024;
 
 impl Decoder {
     /// Holds rows to what is expected of them: says which are kept out, and what is kept of those.
@@ -252,7 +252,7 @@ impl Decoder {
 /// What is kept of a row that is kept out: why, where it came from, and the record; one that is no JSON, or nested too deep,
 /// as text, and one that is too large not at all.
 fn line(page: &Loaded, number: usize, breach: &Breach) -> String {
-    let text = &page.body[page.spans[number].clone()];
+    let text = page.text(number);
     let mut line = json!({
         "reason": breach.reason,
         "column": breach.column,
@@ -261,8 +261,10 @@ fn line(page: &Loaded, number: usize, breach: &Breach) -> String {
         "number": page.page.first_record + number as u64,
         "requested_at": page.page.page.requested_at,
     });
-    if text.len() > KEPT_BYTES {
-        line["bytes"] = json!(text.len());
+    let bytes = page.bytes(number);
+    if bytes > KEPT_BYTES {
+        line["bytes"] = json!(bytes);
+        line["at"] = json!(page.start(number));
     } else if serde_json::from_str::<Value>(text).is_err() {
         line["text"] = json!(text);
     } else {

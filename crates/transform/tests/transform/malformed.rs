@@ -1,9 +1,12 @@
 //! Input of every wrong kind: a clear result by the contract, and the rest of the run unharmed.
 
 use crate::harness::{Harness, PIPELINE, TABLE};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use millrace_model::definition::pipeline::{
     ColumnType, Contract, OnChange, OnUnreadable, WriteMode,
 };
+use std::io::Write as _;
 
 const MODES: [WriteMode; 4] = [
     WriteMode::Append,
@@ -117,21 +120,116 @@ async fn what_is_odd_but_right_is_kept() {
     assert_eq!(rows[0]["half"], "\u{fffd}");
 }
 
+/// A body with so many records of 64 KiB, whose keys are those of so many rows.
+fn large(records: usize, rows: usize) -> String {
+    let padding = "x".repeat(64 * 1024);
+    let records: Vec<String> = (0..records)
+        .map(|number| {
+            format!(
+                r#"{{"pad":"{padding}","id":{},"n":{number}}}"#,
+                number % rows
+            )
+        })
+        .collect();
+    format!("[{}]", records.join(",\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_body_is_taken_in_slices_as_a_small_one_is_at_once() {
+    let (records, rows) = (500, 300);
+    let body = large(records, rows);
+    assert!(body.len() > 30 * 1024 * 1024);
+    for write in MODES {
+        let mut shop = Harness::new(write, &["id"]);
+        shop.pull(&[&[
+            r#"[{"id":0,"n":-1},{"id":-1,"n":0}]"#,
+            &body,
+            r#"[{"id":299,"n":1000}]"#,
+        ]])
+        .await;
+        let output = shop.run().await.expect("taken");
+        assert_eq!(
+            (output.counts["pages"], output.counts["rows"]),
+            (3, 503),
+            "{write:?}"
+        );
+        let mut expected: Vec<String> = match write {
+            WriteMode::Append | WriteMode::Replace => {
+                let all = (0..records).map(|number| format!("{} {number}", number % rows));
+                all.chain(["0 -1".to_owned(), "299 1000".to_owned()])
+                    .collect()
+            }
+            _ => {
+                let last = |id: usize| if id < records - rows { id + rows } else { id };
+                (0..299)
+                    .map(|id| format!("{id} {}", last(id)))
+                    .chain(["299 1000".to_owned()])
+                    .collect()
+            }
+        };
+        expected.push("-1 0".to_owned());
+        expected.sort();
+        let versions = if write == WriteMode::History {
+            ["id", "n", "current"].as_slice()
+        } else {
+            &["id", "n"]
+        };
+        let found = shop.values(TABLE, versions).await;
+        let current = found.iter().filter(|row| !row.ends_with("false"));
+        let found: Vec<&str> = current.map(|row| row.trim_end_matches(" true")).collect();
+        assert_eq!(found, expected, "{write:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_large_body_is_taken_that_cannot_be_read() {
+    let body = large(300, 300);
+    let half = &body[..body.len() - 1];
+    for write in [WriteMode::Append, WriteMode::Upsert] {
+        let mut shop = lenient(write);
+        shop.pull(&[&[r#"[{"id":1}]"#, half, r#"[{"id":3}]"#]])
+            .await;
+        let output = shop.run().await.expect("taken");
+        assert_eq!(output.counts["pages_quarantined"], 1);
+        assert_eq!(shop.values(TABLE, &["id"]).await, ["1", "3"]);
+        let reason = shop.quarantined().await[0]["reason"].to_string();
+        assert!(reason.contains(&format!("byte {}", half.len())), "{reason}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_too_large_is_kept_out_and_not_kept() {
     let long = std::env::var("MILLRACE_TEST_LENGTH").is_ok_and(|length| length == "long");
     let size = if long { 500 } else { 65 } * 1024 * 1024;
-    let mut shop = lenient(WriteMode::Append);
     let mut body = br#"[{"id":1},{"id":2,"v":""#.to_vec();
     body.resize(body.len() + size, b'x');
     body.extend_from_slice(br#""},{"id":3}]"#);
-    shop.pull_bytes(&[&body]).await;
-    drop(body);
-    let output = shop.run().await.expect("taken");
-    assert_eq!(output.counts["rows_quarantined"], 1);
-    assert_eq!(shop.values(TABLE, &["id"]).await, ["1", "3"]);
-    let kept = shop.quarantined().await;
-    assert!(kept[0]["bytes"].as_u64() > Some(size as u64), "{kept:?}");
-    assert!(kept[0].get("text").is_none() && kept[0].get("record").is_none());
-    assert!(shop.path().join("quarantine").join(PIPELINE).exists());
+    // As it is, and packed: a small body that becomes a large one.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&body).expect("written");
+    for body in [body, packed.finish().expect("packed")] {
+        let mut shop = lenient(WriteMode::Upsert);
+        shop.pull_bytes(&[&body]).await;
+        let output = shop.run().await.expect("taken");
+        assert_eq!(output.counts["rows_quarantined"], 1);
+        assert_eq!(shop.values(TABLE, &["id"]).await, ["1", "3"]);
+        let kept = shop.quarantined().await;
+        assert!(kept[0]["bytes"].as_u64() > Some(size as u64), "{kept:?}");
+        assert_eq!(
+            (&kept[0]["at"], &kept[0]["number"]),
+            (&10.into(), &1.into())
+        );
+        assert!(kept[0].get("text").is_none() && kept[0].get("record").is_none());
+        assert!(shop.path().join("quarantine").join(PIPELINE).exists());
+
+        let mut shop = Harness::new(WriteMode::Upsert, &["id"]);
+        shop.pull_bytes(&[&body]).await;
+        let failure = shop.run().await.expect_err("too large");
+        let said = ["page 0", "at byte 10", "it is too large"];
+        assert!(
+            said.iter().all(|said| failure.message.contains(said)),
+            "{failure}"
+        );
+        assert_eq!(shop.version(TABLE).await, None);
+    }
 }

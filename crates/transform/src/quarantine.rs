@@ -1,0 +1,67 @@
+//! What is kept out of a table while a step runs, and where it is put when it ends.
+
+use crate::job::Source;
+use millrace_model::step::StepInput;
+use millrace_model::{Failure, FailureName, keys};
+use millrace_store::objects::Objects;
+
+/// How many bytes of records that were kept out of a table are kept elsewhere; more of them mean that something else is
+/// wrong.
+const QUARANTINE_BYTES: usize = 64 * 1024 * 1024;
+
+/// What is kept out of a table, by the raw run that it came from.
+#[derive(Debug, Default)]
+pub(crate) struct Quarantine {
+    parts: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
+    table: String,
+}
+
+impl Quarantine {
+    pub(crate) fn add(&mut self, table: &str, sequence: u64, lines: &[u8]) -> Result<(), Failure> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        table.clone_into(&mut self.table);
+        self.bytes += lines.len();
+        if self.bytes > QUARANTINE_BYTES {
+            return Err(Failure::new(
+                FailureName::BadData,
+                format!(
+                    "more than {} MiB of records break what is expected of `{table}`; nothing was written. Correct the \
+                     expectations, or the source",
+                    QUARANTINE_BYTES / (1024 * 1024)
+                ),
+            ));
+        }
+        match self.parts.iter_mut().find(|(of, _)| *of == sequence) {
+            Some((_, part)) => part.extend_from_slice(lines),
+            None => self.parts.push((sequence, lines.to_vec())),
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn put(
+        mut self,
+        objects: &dyn Objects,
+        input: &StepInput,
+        source: &Source,
+    ) -> Result<(), Failure> {
+        if let Source::Kept { key, others, .. } = source {
+            let mut lines = others.clone();
+            for (_, part) in &mut self.parts {
+                lines.append(part);
+            }
+            if !lines.is_empty() {
+                let key = keys::quarantine_again(key);
+                objects.put(&key, lines.into()).await?;
+            }
+            return Ok(());
+        }
+        for (sequence, part) in self.parts {
+            let key = keys::quarantine(&input.pipeline, &self.table, &input.run, sequence);
+            objects.put(&key, part.into()).await?;
+        }
+        Ok(())
+    }
+}
