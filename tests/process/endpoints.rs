@@ -66,6 +66,129 @@ fn endpoint(columns: &str) -> String {
     )
 }
 
+const OF_A_TENANT: &str = "
+metadata: { name: mine, description: What is the caller's own }
+routes:
+  /mine:
+    datasource: operational_store
+    query: SELECT id, name, secret FROM s.things WHERE owner = :owner AND made_on >= :since ORDER BY id
+    params:
+      - { name: owner, type: string, claim: tenant }
+      - { name: since, type: date, default: 2026-01-01 }
+    methods: [GET, POST]
+    auth: { secret_path: aws::secret/millrace/consumers }
+    scopes: [things:read]
+    mask: { secret: secrets }
+";
+
+const THINGS: &str = "
+pipeline: things
+resources: [{ name: things, connection: usgs, path: /things, key: [id] }]
+tables: [{ name: things, from: things, write: upsert }]
+publish: [{ table: things, to: operational_store, as: s.things }]
+";
+
+const TESTS_OF_A_TENANT: &str = "
+tables:
+  s.things:
+    columns: { id: int, name: string, owner: string, secret: json, made_on: date }
+    key: [id]
+    rows:
+      - { id: 1, name: O'Neil, owner: acme, secret: { a: [1] }, made_on: 2026-02-01 }
+      - { id: 2, name: other, owner: else, made_on: 2026-02-01 }
+      - { id: 3, name: old, owner: acme, made_on: 2025-02-01 }
+tests:
+  - name: a tenant sees its own
+    get: /mine
+    caller: { claims: { tenant: acme } }
+    rows: [{ id: 1, name: O'Neil, secret: null }]
+    index: [owner]
+  - name: those who may see secrets do
+    post: /mine
+    params: { since: 2025-01-01 }
+    caller: { scopes: [things:read, secrets], claims: { tenant: acme } }
+    rows: [{ id: 1, secret: { a: [1] } }, { id: 3, secret: null }]
+  - { name: without a tenant nothing, get: /mine, error: { status: 403, says: tenant } }
+  - { name: without the scope nothing, get: /mine, caller: { scopes: [] }, error: { status: 403, says: things:read } }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_of_endpoints_pass_and_say_what_differs() {
+    let sample = sample::start(Options::default())
+        .await
+        .expect("the sample source");
+    let author = Author::with_shipped_definitions(&sample);
+    let said = author.millrace(&["test"]);
+    assert!(said.contains("ok: 6 tests of 2 endpoints"), "{said}");
+
+    fs::write(author.path("pipelines/things.yaml"), THINGS).expect("a file");
+    fs::write(author.path("endpoints/mine.yaml"), OF_A_TENANT).expect("a file");
+    let file = author.path("endpoints/tests/mine.yaml");
+    fs::write(&file, TESTS_OF_A_TENANT).expect("a file");
+    let said = author.millrace(&["test", "mine"]);
+    assert!(said.contains("ok: 4 tests of 1 endpoints"), "{said}");
+    // Tables of the tests' own are in nobody's way.
+    author.millrace(&["test", "quakes"]);
+
+    let wrong = TESTS_OF_A_TENANT
+        .replace(
+            "{ id: 1, name: O'Neil, secret: null }",
+            "{ id: 2, name: O'Neil }, { id: 3 }",
+        )
+        .replace("says: tenant", "says: acme")
+        .replace("status: 403, says: things:read", "status: 404");
+    fs::write(&file, wrong).expect("a file");
+    let refused = author.output(&["test", "mine"]);
+    let said = text(&refused.stdout);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for part in [
+        "FAILED  a tenant sees its own: GET /mine",
+        "row 1: `id` is 1, and 2 was expected",
+        "row 2 is missing: {\"id\":3}",
+        "ok      those who may see secrets do",
+        "and `acme` was expected in it",
+        "its status is 403, and 404 was expected: this route needs the scope `things:read`",
+        "not ok: 3 of 4 tests failed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    // An index that no endpoint asks for is not there; a row that fits no column is told of; so is a field that is none.
+    fs::write(
+        &file,
+        TESTS_OF_A_TENANT.replace("index: [owner]", "index: [name]"),
+    )
+    .expect("a file");
+    let said = text(&author.output(&["test", "mine"]).stdout);
+    assert!(
+        said.contains("begins with (name), and is read by (owner"),
+        "{said}"
+    );
+    fs::write(
+        &file,
+        TESTS_OF_A_TENANT.replace("id: 2, name", "id: two, name"),
+    )
+    .expect("a file");
+    let said = text(&author.output(&["test", "mine"]).stderr);
+    assert!(
+        said.contains("the rows of s.things do not fit its columns"),
+        "{said}"
+    );
+    fs::write(
+        &file,
+        TESTS_OF_A_TENANT.replace("get: /mine", "geet: /mine"),
+    )
+    .expect("a file");
+    let said = text(&author.output(&["check"]).stdout);
+    assert!(
+        said.contains("endpoints/tests/mine.yaml:12: tests[0].geet"),
+        "{said}"
+    );
+    fs::write(author.path("endpoints/tests/yours.yaml"), TESTS_OF_A_TENANT).expect("a file");
+    let said = text(&author.output(&["check"]).stdout);
+    assert!(said.contains("there is no endpoint `yours`"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_definition_answers_anew_and_a_broken_one_leaves_the_old_under_load() {
     let store = Store::new();

@@ -28,7 +28,8 @@ pub struct Check {
 impl Check {
     /// Prints every problem of every definition.
     pub async fn check(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
-        let (set, problems) = workspace.definitions()?;
+        let (set, mut problems) = workspace.definitions()?;
+        problems.extend(workspace.endpoint_tests(&set)?.1);
         for problem in &problems {
             println!("{problem}");
         }

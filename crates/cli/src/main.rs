@@ -15,6 +15,7 @@ mod run;
 mod scratch;
 mod serve;
 mod table;
+mod test;
 mod trial;
 mod workspace;
 
@@ -37,6 +38,7 @@ The first own pipeline:
   millrace run orders            pulls, makes tables, shows the first rows
   millrace new endpoint orders   a route over what the pipeline publishes
   millrace check                 says what is wrong, with file, line and field
+  millrace test                  asks the endpoints what endpoints/tests/ says, and compares
   millrace serve                 the API, with its documentation, on this machine"
 )]
 struct Cli {
@@ -76,6 +78,7 @@ enum Command {
     Retry(retry::Retry),
     /// Serves the endpoints over HTTP, from what the pipelines have made on this machine.
     Serve(serve::Serve),
+    Test(test::Test),
     /// The whole way once, on the sample source or the real one: pull, tables, publish, serve.
     Demo(demo::Demo),
     /// The private PostgreSQL that stands in for the operational store on this machine.
@@ -117,6 +120,7 @@ fn act(command: Command, workspace: &workspace::Workspace) -> anyhow::Result<Exi
         Command::Forget(forget) => runtime.block_on(forget.forget(workspace)),
         Command::Retry(retry) => runtime.block_on(retry.run(workspace)),
         Command::Serve(serve) => runtime.block_on(serve.serve(workspace)),
+        Command::Test(test) => runtime.block_on(test.run(workspace)),
         Command::Demo(demo) => runtime.block_on(demo.show(workspace)),
         Command::Postgres(postgres) => runtime.block_on(postgres.act(workspace)),
     };

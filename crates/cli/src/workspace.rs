@@ -1,7 +1,8 @@
 //! Where an author's things lie: the definitions, and the state of this machine.
 
 use anyhow::Context;
-use millrace_model::definition::parse::Problem;
+use millrace_model::definition::EndpointTests;
+use millrace_model::definition::parse::{self, Problem};
 use millrace_model::definition::set::DefinitionSet;
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::{LocalSecrets, Secrets};
@@ -111,25 +112,57 @@ impl Workspace {
         anyhow::bail!("the definitions are not valid:\n  {}", lines.join("\n  "))
     }
 
+    /// The tests of the endpoints, and everything that is wrong with them.
+    pub fn endpoint_tests(
+        &self,
+        set: &DefinitionSet,
+    ) -> anyhow::Result<(Vec<EndpointTests>, Vec<Problem>)> {
+        let (mut tests, mut problems) = (Vec::new(), Vec::new());
+        for (file, text) in self.files_of("endpoints/tests")? {
+            match parse::endpoint_tests(&file, &text) {
+                Ok(found) if set.endpoints.contains_key(&found.endpoint) => tests.push(found),
+                Ok(found) => problems.push(Problem {
+                    message: format!(
+                        "there is no endpoint `{}`: the file has the name of the one that it tests",
+                        found.endpoint
+                    ),
+                    file,
+                    line: None,
+                    field: String::new(),
+                }),
+                Err(found) => problems.extend(found),
+            }
+        }
+        Ok((tests, problems))
+    }
+
     /// The definitions' files: `pipelines/orders.yaml` and its text.
     pub fn files(&self) -> anyhow::Result<Vec<(String, String)>> {
         let mut files = Vec::new();
         for kind in KINDS {
-            let folder = self.directory.join(format!("{kind}s"));
-            let Ok(entries) = std::fs::read_dir(&folder) else {
+            files.extend(self.files_of(&format!("{kind}s"))?);
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// The YAML files of one folder; none where there is no such folder.
+    fn files_of(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let folder = self.directory.join(name);
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            return Ok(Vec::new());
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry
+                .with_context(|| format!("cannot read {}", folder.display()))?
+                .path();
+            let Some(file) = yaml_name(&path) else {
                 continue;
             };
-            for entry in entries {
-                let path = entry
-                    .with_context(|| format!("cannot read {}", folder.display()))?
-                    .path();
-                let Some(name) = yaml_name(&path) else {
-                    continue;
-                };
-                let text = std::fs::read_to_string(&path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                files.push((format!("{kind}s/{name}"), text));
-            }
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            files.push((format!("{name}/{file}"), text));
         }
         files.sort();
         Ok(files)

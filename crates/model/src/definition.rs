@@ -5,6 +5,7 @@ pub mod answer;
 pub mod auth;
 pub mod connection;
 pub mod endpoint;
+pub mod endpoint_tests;
 pub mod expectation;
 pub mod format;
 pub mod nesting;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 pub use connection::Connection;
 pub use endpoint::Endpoint;
+pub use endpoint_tests::EndpointTests;
 pub use pipeline::Pipeline;
 pub use problem::Problem;
 

@@ -6,6 +6,7 @@ mod index;
 mod shape;
 mod walk;
 
+use crate::definition::Endpoint;
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -156,4 +157,31 @@ fn statements(sql: &str) -> Result<Vec<Statement>, QueryError> {
         .with_tokens_with_locations(tokens)
         .parse_statements()
         .map_err(|error| not_sql(&error))
+}
+
+/// The indexes that endpoints need of a table, in every order that their callers may choose. An error names the route.
+pub fn index_needs<'e>(
+    endpoints: impl IntoIterator<Item = &'e Endpoint>,
+    schema: &str,
+    relation: &str,
+) -> Result<Vec<IndexNeed>, String> {
+    let mut needs = Vec::new();
+    for route in endpoints.into_iter().flat_map(|endpoint| &endpoint.routes) {
+        let bad = |error| format!("the query of the route {}: {error}", route.path);
+        let query = Query::parse(&route.query).map_err(bad)?;
+        let mut queries = Vec::with_capacity(1 + route.sort.len());
+        for column in &route.sort {
+            // Read backwards, the same index sorts the other way.
+            queries.push(query.sorted_by(column, false).map_err(bad)?);
+        }
+        queries.push(query);
+        let own = queries
+            .iter()
+            .flat_map(Query::indexes)
+            .filter(|need| need.schema == schema && need.relation == relation);
+        needs.extend(own.cloned());
+    }
+    needs.sort();
+    needs.dedup();
+    Ok(needs)
 }

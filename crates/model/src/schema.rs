@@ -1,7 +1,8 @@
-//! The JSON Schemas of the three kinds, by which editors complete and check the YAML.
+//! The JSON Schemas of the three kinds and of the endpoints' tests, by which editors complete and check the YAML.
 
 use crate::definition::wire::{
-    connection::ConnectionFile, endpoint::EndpointFile, pipeline::PipelineFile,
+    connection::ConnectionFile, endpoint::EndpointFile, endpoint_tests::EndpointTestsFile,
+    pipeline::PipelineFile,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -20,6 +21,11 @@ pub fn pipeline() -> Value {
 /// The schema of `endpoints/*.yaml`.
 pub fn endpoint() -> Value {
     of::<EndpointFile>()
+}
+
+/// The schema of `endpoints/tests/*.yaml`.
+pub fn endpoint_tests() -> Value {
+    of::<EndpointTestsFile>()
 }
 
 fn of<T: JsonSchema>() -> Value {
@@ -44,6 +50,7 @@ mod tests {
             ("connection", connection()),
             ("pipeline", pipeline()),
             ("endpoint", endpoint()),
+            ("endpoint-tests", endpoint_tests()),
         ] {
             let path = folder.join(format!("{kind}.schema.json"));
             let fresh = format!("{schema:#}\n");
@@ -62,7 +69,7 @@ mod tests {
 
     #[test]
     fn schemas_refuse_unknown_fields() {
-        for schema in [connection(), pipeline(), endpoint()] {
+        for schema in [connection(), pipeline(), endpoint(), endpoint_tests()] {
             assert_eq!(schema["additionalProperties"], false);
         }
     }

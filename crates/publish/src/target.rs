@@ -4,7 +4,7 @@ use crate::column::{Column, PgType};
 use arrow::datatypes::Schema;
 use millrace_model::definition::Pinned;
 use millrace_model::definition::pipeline::{ColumnType, Table, WriteMode};
-use millrace_model::query::{IndexNeed, Query};
+use millrace_model::query::{IndexNeed, index_needs};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_postgres::sql::{identifier, qualified};
 use sha2::{Digest as _, Sha256};
@@ -73,7 +73,8 @@ impl Target {
                 "{} (Millrace: table {} of the pipeline {})",
                 pipeline.description, publish.table, pipeline.name
             ),
-            indexes: needs(pinned, &publish.schema, &publish.relation)?,
+            indexes: index_needs(&pinned.endpoints, &publish.schema, &publish.relation)
+                .map_err(bad)?,
             json,
         })
     }
@@ -186,38 +187,6 @@ fn json_columns(table: &Table) -> Vec<String> {
         .iter()
         .filter(|(_, column)| column.kind == Some(ColumnType::Json));
     json.map(|(path, _)| table.column_name(path)).collect()
-}
-
-/// What endpoints need of a relation.
-fn needs(pinned: &Pinned, schema: &str, relation: &str) -> Result<Vec<IndexNeed>, Failure> {
-    let mut needs = Vec::new();
-    for route in pinned
-        .endpoints
-        .iter()
-        .flat_map(|endpoint| &endpoint.routes)
-    {
-        let bad = |error| {
-            Failure::new(
-                FailureName::BadDefinition,
-                format!("the query of the route {}: {error}", route.path),
-            )
-        };
-        let query = Query::parse(&route.query).map_err(bad)?;
-        let mut queries = Vec::with_capacity(1 + route.sort.len());
-        for column in &route.sort {
-            // Read backwards, the same index sorts the other way.
-            queries.push(query.sorted_by(column, false).map_err(bad)?);
-        }
-        queries.push(query);
-        let own = queries
-            .iter()
-            .flat_map(Query::indexes)
-            .filter(|need| need.schema == schema && need.relation == relation);
-        needs.extend(own.cloned());
-    }
-    needs.sort();
-    needs.dedup();
-    Ok(needs)
 }
 
 /// A digest of texts, in hexadecimal.

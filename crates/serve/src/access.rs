@@ -21,6 +21,14 @@ const FRESH: Duration = Duration::from_mins(1);
 /// How many bytes a key or a token may have.
 const LONGEST: usize = 8 * 1024;
 
+/// Whether a caller may ask what wants these scopes.
+pub fn allow(caller: &Caller, scopes: &[String]) -> Result<(), Problem> {
+    match scopes.iter().find(|scope| !caller.scopes.contains(scope)) {
+        Some(scope) => Err(Problem::scope(scope)),
+        None => Ok(()),
+    }
+}
+
 /// Who may ask.
 #[derive(Debug)]
 pub struct Access {
@@ -39,21 +47,12 @@ impl Access {
         }
     }
 
-    /// Who sent a request, if that caller may ask this.
-    pub async fn identify(
-        &self,
-        auth: &Auth,
-        scopes: &[String],
-        headers: &HeaderMap,
-    ) -> Result<Caller, Problem> {
+    /// Who sent a request.
+    pub async fn identify(&self, auth: &Auth, headers: &HeaderMap) -> Result<Caller, Problem> {
         let presented = presented(headers)?.ok_or_else(Problem::unauthorized)?;
-        let caller = match auth {
-            Auth::Keys(secret) => self.holder(secret, presented).await?,
-            Auth::Jwt(jwt) => self.tokens.bearer(jwt, presented).await?,
-        };
-        match scopes.iter().find(|scope| !caller.scopes.contains(scope)) {
-            Some(scope) => Err(Problem::scope(scope)),
-            None => Ok(caller),
+        match auth {
+            Auth::Keys(secret) => self.holder(secret, presented).await,
+            Auth::Jwt(jwt) => self.tokens.bearer(jwt, presented).await,
         }
     }
 

@@ -22,6 +22,7 @@ mod page;
 mod params;
 mod plan;
 mod problem;
+pub mod reads;
 mod routes;
 mod rows;
 mod sent;
@@ -37,7 +38,7 @@ use definitions::Definitions;
 use http::{Method, Request, Response};
 use millrace_model::FailureName;
 use millrace_store::objects::Objects;
-use millrace_store::secrets::Secrets;
+use millrace_store::secrets::{Caller, Secrets};
 use problem::Problem;
 use routes::Served;
 use rows::make_plan;
@@ -100,10 +101,28 @@ impl Serve {
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
+        self.respond(request, None).await
+    }
+
+    /// Answers a request of somebody who is known already, whatever its headers say: of a test, which holds no key.
+    pub async fn answer_to(&self, request: Request<Bytes>, caller: Caller) -> Response<Bytes> {
+        self.respond(request, Some(caller)).await
+    }
+
+    /// The scopes that a request's route wants; none where there is no such route.
+    pub async fn scopes(&self, request: &Request<Bytes>) -> Vec<String> {
+        let Ok(table) = self.definitions.table().await else {
+            return Vec::new();
+        };
+        let found = table.find(request.uri().path());
+        found.map_or_else(Vec::new, |(route, _)| route.route.scopes.clone())
+    }
+
+    async fn respond(&self, request: Request<Bytes>, known: Option<Caller>) -> Response<Bytes> {
         let started = Instant::now();
         let head = request.method() == Method::HEAD;
         let mut response = self
-            .answer(&request)
+            .answer(&request, known)
             .await
             .unwrap_or_else(|problem| answer::problem(&problem));
         tracing::info!(
@@ -124,7 +143,11 @@ impl Serve {
         response
     }
 
-    async fn answer(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Problem> {
+    async fn answer(
+        &self,
+        request: &Request<Bytes>,
+        known: Option<Caller>,
+    ) -> Result<Response<Bytes>, Problem> {
         let path = request.uri().path();
         let table = self.definitions.table().await.map_err(|error| {
             tracing::error!(%error, "the endpoints' definitions cannot be read");
@@ -148,7 +171,7 @@ impl Serve {
             return Ok(answer::allow(answer::problem(&problem), allowed));
         }
         match found {
-            Some((route, in_path)) => self.serve(&route, &in_path, request).await,
+            Some((route, in_path)) => self.serve(&route, &in_path, request, known).await,
             None if path == "/openapi.json" => {
                 self.plan_all(&table.routes).await;
                 Ok(answer::document(
@@ -165,18 +188,17 @@ impl Serve {
         route: &Served,
         in_path: &[(String, String)],
         request: &Request<Bytes>,
+        known: Option<Caller>,
     ) -> Result<Response<Bytes>, Problem> {
         let definition = &route.route;
-        let caller = match &definition.auth {
-            Some(auth) => {
-                let identified = self
-                    .access
-                    .identify(auth, &definition.scopes, request.headers())
-                    .await;
-                Some(identified?)
-            }
-            None => None,
+        let caller = match (&definition.auth, known) {
+            (Some(_), Some(caller)) => Some(caller),
+            (Some(auth), None) => Some(self.access.identify(auth, request.headers()).await?),
+            (None, _) => None,
         };
+        if let Some(caller) = &caller {
+            access::allow(caller, &definition.scopes)?;
+        }
         let name = caller.as_ref().map_or("", |caller| caller.name.as_str());
         let count = [definition.rate_limit, definition.quota]
             .into_iter()

@@ -5,6 +5,7 @@ mod answer;
 mod auth;
 mod connection;
 mod endpoint;
+mod endpoint_tests;
 mod expectation;
 mod format;
 mod incremental;
@@ -21,7 +22,7 @@ mod value;
 pub use super::problem::Problem;
 use super::problem::{Path, Report, Review};
 use super::yaml::{self, Node};
-use super::{Connection, Endpoint, Pipeline};
+use super::{Connection, Endpoint, EndpointTests, Pipeline};
 use serde::de::DeserializeOwned;
 
 /// The connection that the text of `file` defines, or all that is wrong with it.
@@ -37,6 +38,14 @@ pub fn pipeline(file: &str, text: &str) -> Result<Pipeline, Vec<Problem>> {
 /// The endpoint that the text of `file` defines, or all that is wrong with it.
 pub fn endpoint(file: &str, text: &str) -> Result<Endpoint, Vec<Problem>> {
     located_endpoint(file, text).map(|located| located.definition)
+}
+
+/// The tests that the text of `file` defines of the endpoint of the file's name, or all that is wrong with them.
+pub fn endpoint_tests(file: &str, text: &str) -> Result<EndpointTests, Vec<Problem>> {
+    let read = located(file, text, |wire, review| {
+        Some(endpoint_tests::validate(wire, stem(file), review))
+    });
+    read.map(|located| located.definition)
 }
 
 pub(crate) use connection::base_url;

@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
+pub(crate) mod endpoint_tests;
 pub(crate) mod expectation;
 pub(crate) mod form;
 pub(crate) mod format;

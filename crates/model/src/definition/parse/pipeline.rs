@@ -356,7 +356,7 @@ fn publish(
     })
 }
 
-fn target(text: &str) -> Result<(String, String), String> {
+pub(super) fn target(text: &str) -> Result<(String, String), String> {
     let malformed =
         || "a target is `schema.table`, each of `a-z`, `0-9` and `_`, a letter first".to_owned();
     let (schema, relation) = text.split_once('.').ok_or_else(malformed)?;

@@ -1,0 +1,144 @@
+//! The tables that tests bring: made as publish would have made them, in a database that nothing else lies in.
+
+use anyhow::Context;
+use millrace_model::definition::endpoint_tests::{ColumnKind, TableRows};
+use millrace_model::definition::set::DefinitionSet;
+use millrace_model::query::{IndexNeed, index_needs};
+use millrace_postgres::private::PrivateServer;
+use millrace_postgres::sql::{identifier, qualified};
+use millrace_postgres::{Credentials, connect};
+use std::fmt::Write as _;
+
+/// The database; one `millrace test` at a time has it.
+const DATABASE: &str = "millrace_tests";
+
+/// Tables that stand until this is let go.
+pub struct Laid {
+    /// Who may read them.
+    pub reader: Credentials,
+    /// The owner's connection, whose lock keeps the next one waiting.
+    _client: Box<dyn Send>,
+}
+
+/// Makes the tables, with the indexes that the endpoints need of them, in place of those of the tests before.
+pub async fn lay(
+    server: &PrivateServer,
+    tables: &[TableRows],
+    set: &DefinitionSet,
+) -> anyhow::Result<Laid> {
+    let (owner, reader) = server.store(DATABASE).await?;
+    let client = connect(&owner, "millrace test").await?;
+    client
+        .batch_execute("SELECT pg_advisory_lock(hashtextextended('millrace test', 0))")
+        .await?;
+    let mut sql = "BEGIN; ".to_owned();
+    for row in client
+        .query("SELECT DISTINCT schema FROM millrace.published", &[])
+        .await?
+    {
+        let schema: String = row.try_get(0)?;
+        let _ = write!(
+            sql,
+            "DROP SCHEMA IF EXISTS {} CASCADE; ",
+            identifier(&schema)
+        );
+    }
+    sql.push_str("DELETE FROM millrace.published; ");
+    for table in tables {
+        let needs = index_needs(set.endpoints.values(), &table.schema, &table.relation);
+        sql.push_str(&definition(table, &needs.map_err(anyhow::Error::msg)?));
+    }
+    sql.push_str("COMMIT");
+    client
+        .batch_execute(&sql)
+        .await
+        .context("cannot make the tests' tables")?;
+    for table in tables {
+        let name = qualified(&table.schema, &table.relation);
+        let insert = format!(
+            "INSERT INTO {name} SELECT * FROM json_populate_recordset(NULL::{name}, $1::text::json)"
+        );
+        let rows = serde_json::to_string(&table.rows)?;
+        let inserted = client.execute(&insert, &[&rows]).await;
+        inserted.with_context(|| {
+            format!(
+                "the rows of {}.{} do not fit its columns",
+                table.schema, table.relation
+            )
+        })?;
+        client.batch_execute(&format!("ANALYZE {name}")).await?;
+    }
+    Ok(Laid {
+        reader,
+        _client: Box::new(client),
+    })
+}
+
+/// The statements that make a table, its indexes, and publish's note of it.
+fn definition(table: &TableRows, needs: &[IndexNeed]) -> String {
+    let name = qualified(&table.schema, &table.relation);
+    let list = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| identifier(name))
+            .collect::<Vec<_>>()
+    };
+    let mut parts: Vec<String> = table
+        .columns
+        .iter()
+        .map(|(column, kind)| format!("{} {}", identifier(column), of_kind(*kind)))
+        .collect();
+    if !table.key.is_empty() {
+        parts.push(format!("PRIMARY KEY ({})", list(&table.key).join(", ")));
+    }
+    let mut sql = format!(
+        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {name} ({}); ",
+        identifier(&table.schema),
+        parts.join(", ")
+    );
+    for need in needs {
+        let known = |(column, _): &(String, bool)| {
+            let mut columns = table.columns.iter();
+            columns.any(|(name, kind)| name == column && *kind != ColumnKind::Json)
+        };
+        // What publish cannot index either.
+        if !need.columns.iter().all(known) {
+            continue;
+        }
+        let columns: Vec<String> = need
+            .columns
+            .iter()
+            .map(|(column, descending)| {
+                format!(
+                    "{}{}",
+                    identifier(column),
+                    if *descending { " DESC" } else { "" }
+                )
+            })
+            .collect();
+        let _ = write!(sql, "CREATE INDEX ON {name} ({}); ", columns.join(", "));
+    }
+    let literal = millrace_postgres::sql::literal;
+    let _ = write!(
+        sql,
+        "INSERT INTO millrace.published (schema, relation, source, version, files, layout, run)
+         VALUES ({}, {}, 'tests', 1, 'tests', 'tests', 'test'); ",
+        literal(&table.schema),
+        literal(&table.relation)
+    );
+    sql
+}
+
+/// The types that publish gives columns.
+fn of_kind(kind: ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::String => "text",
+        ColumnKind::Int => "bigint",
+        ColumnKind::Double => "double precision",
+        ColumnKind::Decimal => "numeric",
+        ColumnKind::Bool => "boolean",
+        ColumnKind::Date => "date",
+        ColumnKind::Timestamp => "timestamptz",
+        ColumnKind::Json => "json",
+    }
+}
