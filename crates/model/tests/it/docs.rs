@@ -69,6 +69,11 @@ fn every_example_of_the_page_about_endpoints_is_sound() {
     let examples = examples("endpoints.md");
     assert!(examples.len() >= 3, "the page has lost its examples");
     for block in examples {
+        if first_line(&block).starts_with("tables:") {
+            let parsed = parse::endpoint_tests("endpoints/tests/quakes.yaml", &block);
+            parsed.unwrap_or_else(|problems| panic!("{block}\n{problems:#?}"));
+            continue;
+        }
         // A block that begins with a route goes on where another one began.
         let text = if block.starts_with("metadata:") {
             block.clone()
