@@ -12,6 +12,7 @@ const WORKERS: u32 = 4;
 
 /// What the source allows, of all workers together.
 const RATE: u32 = 40;
+const AT_ONCE: u32 = 32;
 
 fn author(url: &str) -> Author {
     let author = Author::new();
@@ -19,14 +20,20 @@ fn author(url: &str) -> Author {
         fs::create_dir(author.path(folder)).expect("a folder");
     }
     let connection = format!(
-        "connection: faulty\nbase_url: {url}\nrate_limit: {RATE}/s\nfirst_byte_timeout: 1s\nauth:\n  \
+        "connection: faulty\nbase_url: {url}\nrate_limit: {RATE}/s\nconcurrency: {AT_ONCE}\nfirst_byte_timeout: 1s\nauth:\n  \
          oauth2_client_credentials:\n    token_url: {url}/token\n    secret: aws::secret/millrace/faulty\n"
     );
     fs::write(author.path("connections/faulty.yaml"), connection).expect("a file");
     for worker in 0..WORKERS {
+        // Where a page tells how many there are, several are asked for at once.
+        let paginate = if worker % 2 == 0 {
+            "{ page: { end: { pages: pages } } }"
+        } else {
+            "{ cursor: { param: after, path: after } }"
+        };
         let pipeline = format!(
             "pipeline: p{worker}\nresources:\n  - name: items\n    connection: faulty\n    path: /w{worker}\n    \
-             records: items\n    paginate: {{ cursor: {{ param: after, path: after }} }}\n    key: [id]\n"
+             records: items\n    paginate: {paginate}\n    key: [id]\n"
         );
         fs::write(author.path(&format!("pipelines/p{worker}.yaml")), pipeline).expect("a file");
     }
@@ -132,8 +139,9 @@ async fn faults_and_kills_change_nothing_and_the_limit_is_kept() {
     let clean = u64::from(pages * WORKERS);
     println!(
         "{} records, {killed} kills, {requests} requests, {injected} of them failed on purpose, at most {most} within a \
-         second, {:.0?}",
+         second and {} at once, {:.0?}",
         pages * WORKERS * PAGE,
+        source.most_under_way(),
         began.elapsed()
     );
     assert!(injected > clean / 40, "{injected}");
@@ -142,4 +150,9 @@ async fn faults_and_kills_change_nothing_and_the_limit_is_kept() {
         "{requests} requests, {injected} injected"
     );
     assert!(most <= RATE as usize, "{most} requests within a second");
+    assert!(source.most_under_way() <= AT_ONCE);
+    assert!(
+        source.most_under_way() > WORKERS,
+        "no worker had several under way"
+    );
 }

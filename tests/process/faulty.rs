@@ -15,8 +15,12 @@ pub const PAGE: u32 = 100;
 /// How long a stall lasts: longer than the test's patience for a first byte.
 const STALL: Duration = Duration::from_secs(3);
 
-/// A token is good for at least so many requests, so that a renewed one is not refused at once.
-const LEAST_USES: u32 = 8;
+/// How long it takes to answer.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// A token is good for at least so many requests: three seconds of what the limit allows, so that a renewed one is not
+/// refused at once, though a worker may have to wait for its turn.
+const LEAST_USES: u32 = 120;
 
 /// The source. It ends when this is dropped.
 pub struct Faulty {
@@ -37,6 +41,8 @@ struct State {
     one_in: u32,
     dice: StdRng,
     arrivals: Vec<Instant>,
+    under_way: u32,
+    most_under_way: u32,
     injected: u64,
     token: u32,
     uses: u32,
@@ -64,6 +70,8 @@ impl Faulty {
             one_in,
             dice: StdRng::seed_from_u64(20_261_121),
             arrivals: Vec::new(),
+            under_way: 0,
+            most_under_way: 0,
             injected: 0,
             token: 1,
             uses: 0,
@@ -85,6 +93,11 @@ impl Faulty {
     /// How many of them it answered wrongly on purpose.
     pub fn injected(&self) -> u64 {
         self.state.lock().expect("the state").injected
+    }
+
+    /// The most requests that were under way at once.
+    pub fn most_under_way(&self) -> u32 {
+        self.state.lock().expect("the state").most_under_way
     }
 
     /// The most requests that came within any span of so long.
@@ -119,13 +132,19 @@ fn body(resource: &str, page: u32, pages: u32) -> String {
     } else {
         "null".to_owned()
     };
-    format!("{{\"items\":[{}],\"after\":{after}}}", records.join(","))
+    format!(
+        "{{\"items\":[{}],\"after\":{after},\"pages\":{pages}}}",
+        records.join(",")
+    )
 }
 
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     let mut read = Vec::new();
     while let Some(head) = head(&mut stream, &mut read).await {
-        let fate = state.lock().expect("the state").fate(&head);
+        let fate = state.lock().expect("the state").begin(&head);
+        // An answer takes some time.
+        tokio::time::sleep(LATENCY).await;
+        state.lock().expect("the state").under_way -= 1;
         match fate {
             Fate::Answer {
                 status,
@@ -200,6 +219,12 @@ fn said(status: u16, headers: &str) -> Fate {
 }
 
 impl State {
+    fn begin(&mut self, head: &str) -> Fate {
+        self.under_way += 1;
+        self.most_under_way = self.most_under_way.max(self.under_way);
+        self.fate(head)
+    }
+
     fn fate(&mut self, head: &str) -> Fate {
         let target = head.split(' ').nth(1).unwrap_or_default();
         if target == "/token" {
@@ -221,10 +246,15 @@ impl State {
         self.uses += 1;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let resource = path.trim_start_matches('/');
+        // The page behind a token, or of a number that begins with 1.
         let page: u32 = query
             .split('&')
-            .find_map(|pair| pair.strip_prefix("after="))
-            .map_or(0, |page| page.parse().unwrap_or(0));
+            .find_map(|pair| match pair.split_once('=')? {
+                ("after", page) => page.parse().ok(),
+                ("page", number) => number.parse::<u32>().ok()?.checked_sub(1),
+                _ => None,
+            })
+            .unwrap_or(0);
         let good = body(resource, page, self.pages);
         if self.one_in == 0 || !self.dice.random_ratio(1, self.one_in) {
             return Fate::Answer {

@@ -109,20 +109,23 @@ impl Authenticator {
         self.connection == *connection
     }
 
-    /// The credential of the next request.
-    pub(crate) async fn credential(&self) -> Result<Credential, Failure> {
-        if self.slots.is_empty() {
+    /// Which of the credentials is the next one in turn.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len().max(1)
+    }
+
+    /// The credential of that number; nothing where the connection has none.
+    pub(crate) async fn credential(&self, number: usize) -> Result<Credential, Failure> {
+        let Some(slot) = self.slots.get(number) else {
             return Ok(Credential::none());
-        }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
-        let slot = &self.slots[turn];
+        };
         let mut kept = slot.kept.lock().await;
         if let Some(kept) = &*kept
             && kept.until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(kept.credential.clone());
         }
-        let fresh = self.ground.obtain(&slot.auth, None).await?.in_slot(turn);
+        let fresh = self.ground.obtain(&slot.auth, None).await?.in_slot(number);
         Ok(kept.insert(fresh).credential.clone())
     }
 

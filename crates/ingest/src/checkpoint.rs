@@ -5,6 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use millrace_model::definition::pipeline::{CursorValue, Paginate};
 use millrace_model::ledger::RunId;
 use millrace_model::raw::{Manifest, Position};
+use millrace_model::state::{self, PartitionCursors};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::json;
 use millrace_store::objects::Objects;
@@ -18,6 +19,15 @@ const AT_ONCE: usize = 16;
 /// How many names are listed at once.
 const LISTED: usize = 1_000;
 
+/// The values of the incremental parameter in a run's requests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Starts {
+    /// In those that have none of their own; none where the resource is not incremental.
+    pub(crate) all: Option<CursorValue>,
+    /// In those of a partition.
+    pub(crate) partitions: PartitionCursors,
+}
+
 /// How far a run is.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
@@ -29,10 +39,12 @@ pub(crate) struct Checkpoint {
     pub(crate) paginate: Option<Paginate>,
     /// Where the run goes on.
     pub(crate) next: Position,
-    /// The value of the incremental parameter in the run's requests; none before the first segment.
-    pub(crate) start: Option<CursorValue>,
+    /// The values of the incremental parameter in the run's requests; none before the first segment.
+    pub(crate) starts: Starts,
     /// The largest value of the incremental field.
     pub(crate) cursor: Option<CursorValue>,
+    /// The largest value in each partition.
+    pub(crate) cursors: PartitionCursors,
     /// The slice that was pulled last.
     slice: Option<u64>,
     /// Digests of its requests whose bodies are committed.
@@ -49,8 +61,9 @@ impl Checkpoint {
             records: 0,
             paginate: None,
             next: Position::Start,
-            start: None,
+            starts: Starts::default(),
             cursor: None,
+            cursors: PartitionCursors::new(),
             slice: None,
             committed: HashSet::new(),
             open: HashSet::new(),
@@ -98,8 +111,12 @@ impl Checkpoint {
         }
         self.paginate.clone_from(&manifest.paginate);
         self.next = manifest.next.clone();
-        self.start.clone_from(&manifest.start);
+        self.starts.all.clone_from(&manifest.start);
+        if manifest.segment == 0 {
+            self.starts.partitions.clone_from(&manifest.starts);
+        }
         self.cursor.clone_from(&manifest.cursor);
+        state::advance(&mut self.cursors, manifest.cursors.clone());
         self.open.clear();
         for page in manifest.pages.iter().filter(|page| !page.origin.is_aside) {
             self.enter(page.origin.slice);

@@ -10,31 +10,23 @@ use crate::request::{Request, Requests};
 use crate::retry::{Class, classify};
 use crate::scan::{Found, ScanError};
 use crate::segment::{About, Body, Reading, Segment, Untaken};
+use crate::sender::{REDIRECTS, Sender, Sent, told};
 use crate::targets::Targets;
-use crate::throttle::{Pass, Throttle, retry_after};
-use crate::wire::{Sealed, Unsent, Wire};
+use crate::throttle::retry_after;
+use crate::wire::Unsent;
 use futures::StreamExt;
 use http::header;
 use jiff::Timestamp;
-use millrace_model::definition::Connection;
 use millrace_model::definition::answer::Meaning;
-use millrace_model::definition::connection::{Auth, Timeouts};
 use millrace_model::definition::format::Format;
-use millrace_model::definition::pipeline::{CursorValue, Method, Paginate, Resource};
+use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
 use millrace_model::raw::{Origin, Position};
 use millrace_model::{Failure, FailureName};
 use millrace_records::FormReader;
-use reqwest::redirect::{self, Policy};
-use reqwest::{Client, Response};
+use reqwest::Response;
 use serde_json::Value;
 use std::error::Error;
-use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
-
-/// How many redirects are followed.
-const REDIRECTS: usize = 5;
 
 /// How many characters of a refusal's body are told.
 const EXCERPT: usize = 500;
@@ -54,17 +46,13 @@ pub(crate) struct Source<'a> {
     pub(crate) credential: Credential,
     /// How the next page is asked for, which the first answer may have to show.
     pub(crate) paginate: Paginate,
-    client: Client,
+    sender: Sender,
     targets: Targets,
     aside: Targets,
     /// Which bytes of a body are records.
     records: millrace_records::Rules,
     rules: Rules,
     limits: Limits,
-    throttle: Arc<Throttle>,
-    redaction: Option<&'a Redaction>,
-    timeouts: Timeouts,
-    wire: Wire,
 }
 
 /// The page that is asked for.
@@ -81,16 +69,7 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// A body was taken into the segment.
-    Taken {
-        /// What was found in it.
-        found: Found,
-        /// How long it is.
-        bytes: u64,
-        /// Where it leads.
-        next: Position,
-        /// The paginator that it shows, where that was not known.
-        choice: Option<Box<Choice>>,
-    },
+    Taken(Box<Taken>),
     /// It should be tried again.
     Again {
         /// What happened.
@@ -112,6 +91,19 @@ pub(crate) enum Outcome {
     Empty,
     /// It will never do.
     Refused(Refusal),
+}
+
+/// A body that was taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// What was found in it.
+    pub(crate) found: Found,
+    /// How long it is.
+    pub(crate) bytes: u64,
+    /// Where it leads.
+    pub(crate) next: Position,
+    /// The paginator that it shows, where that was not known.
+    pub(crate) choice: Option<Box<Choice>>,
 }
 
 /// A request that failed for good.
@@ -155,16 +147,14 @@ impl Refusal {
 
 impl<'a> Source<'a> {
     pub(crate) fn new(
-        connection: &Connection,
+        sender: Sender,
         resource: &'a Resource,
         requests: Requests,
         paginate: Paginate,
         limits: Limits,
-        throttle: Arc<Throttle>,
-        redaction: Option<&'a Redaction>,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let rules = Rules::of(resource);
-        Ok(Self {
+        Self {
             targets: targets(resource, &paginate, &rules),
             rules,
             aside: Targets::aside(),
@@ -173,18 +163,14 @@ impl<'a> Source<'a> {
             requests,
             credential: Credential::none(),
             paginate,
-            client: client(connection)?,
+            sender,
             limits,
-            throttle,
-            redaction,
-            timeouts: connection.timeouts,
-            wire: Wire::default(),
-        })
+        }
     }
 
-    /// With requests that go that way.
-    pub(crate) fn over(self, wire: Wire) -> Self {
-        Self { wire, ..self }
+    /// What sends its requests.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.sender
     }
 
     /// Asks for pages that way from now on.
@@ -193,47 +179,24 @@ impl<'a> Source<'a> {
         self.paginate = paginate;
     }
 
-    /// Asks for a page once, and takes its body into the segment as it streams in.
-    pub(crate) async fn ask(
+    /// Makes of what was sent what became of it; a body is taken into the segment as it streams in.
+    pub(crate) async fn outcome(
         &self,
         wanted: &Wanted<'_>,
+        sent: Sent,
         segment: &mut Segment,
-        pass: Pass,
     ) -> Result<Outcome, Failure> {
-        let requested_at = Timestamp::now().to_string();
-        let method = match wanted.request.method {
-            Method::Get => http::Method::GET,
-            Method::Post => http::Method::POST,
-        };
-        let mut request = self
-            .client
-            .request(method, wanted.request.url.clone())
-            .headers(wanted.request.headers.clone());
-        if let Some(body) = &wanted.request.body {
-            request = request.body(body.clone());
-        }
-        let mut request = match request.build() {
-            Ok(request) => request,
-            Err(error) => return self.unsent(error),
-        };
-        if !wanted.request.is_foreign {
-            self.credential.apply(&mut request)?;
-        }
-        let first_byte = self.timeouts.connect + self.timeouts.first_byte;
-        let sealed = Sealed {
-            request: wanted.request,
-            credential: &self.credential,
-            redaction: self.redaction,
-        };
-        let sent = self.wire.send(&self.client, request, sealed, first_byte);
-        let mut response = match sent.await {
+        let Sent {
+            requested_at,
+            answer,
+            _pass,
+        } = sent;
+        let mut response = match answer {
             Ok(response) => response,
             Err(Unsent::Network(error)) => return self.unsent(error),
-            Err(Unsent::Silent) => return Ok(silent(self.timeouts.first_byte)),
+            Err(Unsent::Silent) => return Ok(silent(self.sender.first_byte())),
             Err(Unsent::Failed(failure)) => return Err(failure),
         };
-        pass.answered();
-        self.throttle.told(response.headers()).await?;
         let status = response.status().as_u16();
         let asked = retry_after(response.headers(), Timestamp::now());
         let class = classify(status, asked.is_some());
@@ -364,12 +327,12 @@ impl<'a> Source<'a> {
         body.keep(found.records, about)
             .await
             .map_err(|error| internal(wanted, &error))?;
-        Ok(Outcome::Taken {
+        Ok(Outcome::Taken(Box::new(Taken {
             found,
             bytes,
             next: self.requests.unsigned(next),
             choice,
-        })
+        })))
     }
 
     /// What an answer means by the resource's rules. One that is not asked for records cannot mean that there are none.
@@ -399,7 +362,7 @@ impl<'a> Source<'a> {
 
     /// A refusal by what the body says.
     fn judged(&self, status: u16, found: &Found) -> Refusal {
-        let excerpt = match self.redaction {
+        let excerpt = match self.sender.redaction() {
             Some(_) => UNTOLD.to_owned(),
             None => self.credential.scrub(&answer::values(found).to_string()),
         };
@@ -420,7 +383,7 @@ impl<'a> Source<'a> {
         Reading {
             targets,
             reader,
-            redactor: self.redaction.map(Redaction::begin),
+            redactor: self.sender.redaction().map(Redaction::begin),
             limit: self.limits.body_bytes,
         }
     }
@@ -445,12 +408,12 @@ impl<'a> Source<'a> {
         body.keep(found.records, about)
             .await
             .map_err(|error| internal(wanted, &error))?;
-        Ok(Outcome::Taken {
+        Ok(Outcome::Taken(Box::new(Taken {
             found,
             bytes,
             next: Position::End,
             choice: None,
-        })
+        })))
     }
 
     fn next(
@@ -575,7 +538,7 @@ impl<'a> Source<'a> {
             }
             _ => String::new(),
         };
-        if self.redaction.is_some() {
+        if self.sender.redaction().is_some() {
             // An answer that is no list of records may hold personal data anywhere, and what is told is kept.
             return Refusal {
                 status,
@@ -626,52 +589,6 @@ fn targets(resource: &Resource, paginate: &Paginate, rules: &Rules) -> Targets {
     }
 }
 
-/// A client for a connection. Where a credential goes with the requests, redirects are followed to the same host alone.
-fn client(connection: &Connection) -> Result<Client, Failure> {
-    let has_credential = connection.auth != Auth::None;
-    let policy = Policy::custom(move |attempt| {
-        let is_allowed = !has_credential
-            || attempt
-                .previous()
-                .last()
-                .is_some_and(|from| stays(from, attempt.url()));
-        if attempt.previous().len() > REDIRECTS {
-            attempt.error(TooManyRedirects)
-        } else if is_allowed {
-            attempt.follow()
-        } else {
-            redirect::Attempt::stop(attempt)
-        }
-    });
-    Client::builder()
-        .redirect(policy)
-        .referer(false)
-        .timeout(connection.timeouts.whole)
-        .read_timeout(connection.timeouts.first_byte)
-        .connect_timeout(connection.timeouts.connect)
-        .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| {
-            Failure::new(
-                FailureName::Internal,
-                format!("no HTTP client can be made: {}", told(error)),
-            )
-        })
-}
-
-/// Whether a redirect stays with the host, and does not leave TLS.
-fn stays(from: &Url, to: &Url) -> bool {
-    from.origin() == to.origin()
-        || (from.host() == to.host()
-            && (from.scheme(), to.scheme()) == ("http", "https")
-            && from.port().is_none()
-            && to.port().is_none())
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("too many redirects")]
-struct TooManyRedirects;
-
 fn silent(first_byte: Duration) -> Outcome {
     Outcome::Again {
         trouble: format!("got no answer within {first_byte:?}"),
@@ -689,17 +606,4 @@ fn internal(wanted: &Wanted<'_>, error: &dyn Error) -> Failure {
         FailureName::Internal,
         format!("{}: the body {error}", wanted.request.name()),
     )
-}
-
-/// The error and its causes, without the URL, which may hold a key.
-fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing into a text cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }

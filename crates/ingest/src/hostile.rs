@@ -13,6 +13,7 @@ use millrace_model::definition::pipeline::{
     CursorValue, End, Incremental, Paginate, TimestampForm, Token,
 };
 use millrace_model::raw::{Manifest, Page, Position};
+use millrace_model::state::PartitionCursors;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -210,9 +211,11 @@ fn manifest(segment: u32, pages: &[(u64, u64, u64)], next: Position) -> Manifest
         object: None,
         pages: pages.iter().map(page).collect(),
         start: None,
+        starts: PartitionCursors::new(),
         paginate: None,
         next,
         cursor: None,
+        cursors: PartitionCursors::new(),
         requests: 1,
         committed_at: String::new(),
         written_by: "cli".to_owned(),

@@ -22,6 +22,7 @@ mod request;
 mod retry;
 mod scan;
 mod segment;
+mod sender;
 mod slices;
 mod tally;
 mod targets;
@@ -147,7 +148,8 @@ impl Ingest {
         let auth = self.authenticator(&reached)?;
         let redaction = match &resource.personal_data {
             Some(personal) if !self.wire.plays() => {
-                Some(Redaction::of(personal, &resource.records, &*self.secrets).await?)
+                let redaction = Redaction::of(personal, &resource.records, &*self.secrets);
+                Some(Arc::new(redaction.await?))
             }
             _ => None,
         };
@@ -168,12 +170,14 @@ impl Ingest {
                 Place::Unbounded => self.unbounded,
             },
         };
-        let throttle = self.throttle(&reached, resource);
-        let mut pull = Box::new(Pull::new(job, checkpoint, throttle.clone()).await?);
+        let throttles = self.throttles(&reached, resource);
+        let mut pull = Box::new(Pull::new(job, checkpoint, throttles.clone()).await?);
         let ending = pull.run().await;
-        // What is not given back runs out by itself.
-        if let Err(failure) = throttle.leave().await {
-            tracing::warn!(%failure, "the leased requests could not be given back");
+        for throttle in throttles {
+            // What is not given back runs out by itself.
+            if let Err(failure) = throttle.leave().await {
+                tracing::warn!(%failure, "the leased requests could not be given back");
+            }
         }
         let ending = ending?;
         if ending == Ending::Complete {
@@ -209,6 +213,9 @@ impl Ingest {
                 cursor,
                 extent,
             );
+            if is_new {
+                state.complete_partitions(checkpoint.cursors.clone(), extent);
+            }
             Ok::<_, Failure>(is_new.then_some(state))
         })
         .await?;
@@ -239,23 +246,24 @@ impl Ingest {
         Ok(made)
     }
 
-    /// The throttle of a credential, the same for all pulls of this process.
-    fn throttle(&self, connection: &Connection, resource: &Resource) -> Arc<Throttle> {
-        let (key, terms) = Terms::of(connection, resource);
+    /// The throttle of each of a connection's credentials, the same for all pulls of this process.
+    fn throttles(&self, connection: &Connection, resource: &Resource) -> Vec<Arc<Throttle>> {
+        let (keys, terms) = Terms::of(connection, resource);
         let mut throttles = self
             .throttles
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match throttles.get(&key) {
+        let mut throttle = |key: String| match throttles.get(&key) {
             Some(throttle) if *throttle.terms() == terms => throttle.clone(),
             // There is none, or the definition was changed between two runs of a long-lived process.
             _ => {
-                let throttle = Throttle::new(self.objects.clone(), key.clone(), terms);
+                let throttle = Throttle::new(self.objects.clone(), key.clone(), terms.clone());
                 let throttle = Arc::new(throttle);
                 throttles.insert(key, throttle.clone());
                 throttle
             }
-        }
+        };
+        keys.into_iter().map(&mut throttle).collect()
     }
 }
 

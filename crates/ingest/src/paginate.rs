@@ -147,6 +147,20 @@ pub(crate) fn next(
     }
 }
 
+/// Where the page at `position` will lead if it is full, as far as `told`, what was found in a page before it, tells; none
+/// where it tells nothing.
+pub(crate) fn foreseen(paginate: &Paginate, position: &Position, told: &Found) -> Option<Position> {
+    match paginate {
+        Paginate::Offset {
+            limit, first, end, ..
+        } => offset::foreseen(position, *limit, *first, end, told),
+        Paginate::Page {
+            size, first, end, ..
+        } => number::foreseen(position, *size, *first, end, told),
+        _ => None,
+    }
+}
+
 /// Where the source says that the next run begins: a URL of the same host.
 pub(crate) fn next_run(paginate: &Paginate, answer: Answer<'_>) -> Result<Position, Failure> {
     match paginate {

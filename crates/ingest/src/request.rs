@@ -139,7 +139,7 @@ impl Requests {
     ) -> Result<Request, Failure> {
         let mut scope = self.scope(slice);
         scope["page"] = paginate::variables(paginate, position);
-        let mut parameters = self.incremental.clone();
+        let mut parameters = self.incremental(slice);
         parameters.extend(paginate::parameters(paginate, position));
         let resource = &self.resource;
         let mut request = self.request(
@@ -169,6 +169,28 @@ impl Requests {
             request.shown = self.shown(&request.url);
         }
         Ok(request)
+    }
+
+    /// A value of the incremental field as requests have it; none where the resource is not incremental.
+    pub(crate) fn sent(&self, value: &CursorValue) -> Option<Value> {
+        let incremental = self.resource.incremental.as_ref()?;
+        Some(sent_value(value, incremental))
+    }
+
+    /// The incremental parameters in a slice, which may start elsewhere than the run.
+    fn incremental(&self, slice: &Value) -> Vec<Parameter> {
+        let mut parameters = self.incremental.clone();
+        let name = self
+            .resource
+            .incremental
+            .as_ref()
+            .and_then(|it| it.param.as_ref());
+        if let (Some(own), Some(name)) = (slice.get("cursor"), name) {
+            for (_, value) in parameters.iter_mut().filter(|(known, _)| known == name) {
+                value.clone_from(own);
+            }
+        }
+        parameters
     }
 
     /// A request beside those for records.

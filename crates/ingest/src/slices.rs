@@ -3,6 +3,7 @@
 
 mod parents;
 
+use crate::checkpoint::Starts;
 use crate::dead::Letters;
 use crate::request::Requests;
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use millrace_model::{Failure, FailureName};
 use millrace_store::objects::Objects;
 use parents::{Found, Parents};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// One slice.
 #[derive(Clone, Debug)]
@@ -26,6 +28,14 @@ pub(crate) struct Slice {
     pub(crate) scope: Value,
     /// Fields that each of its records gets.
     pub(crate) carried: Option<Map<String, Value>>,
+    /// The name of its partition, where that has a cursor of its own.
+    pub(crate) partition: Option<String>,
+}
+
+/// The name by which a partition's cursor is known.
+pub(crate) fn partition_name(partition: &Map<String, Value>) -> String {
+    let sorted: BTreeMap<&String, &Value> = partition.iter().collect();
+    json!(sorted).to_string()
 }
 
 /// What there is at a number.
@@ -47,6 +57,7 @@ pub(crate) struct Slices<'a> {
     parents: Option<Parents<'a>>,
     /// Where the windows begin and where they end, in milliseconds since 1970; none where there are none.
     span: Option<(i64, i64)>,
+    starts: Starts,
 }
 
 impl<'a> Slices<'a> {
@@ -58,14 +69,14 @@ impl<'a> Slices<'a> {
         resource: &'a Resource,
         until: i64,
         letters: Option<Letters<'a>>,
-        start: Option<&CursorValue>,
+        starts: Starts,
     ) -> Result<Self, Failure> {
         let parents = match &resource.slices.parent {
             None => None,
             Some(name) => Some(Parents::new(objects, input, pinned, name)?),
         };
         let span = resource.slices.windows.as_ref().and_then(|windows| {
-            let from = match (windows.start, start) {
+            let from = match (windows.start, &starts.all) {
                 (Some(start), _) => start,
                 (None, Some(CursorValue::Timestamp(start))) => *start,
                 _ => return None,
@@ -77,6 +88,7 @@ impl<'a> Slices<'a> {
             letters,
             parents,
             span,
+            starts,
         })
     }
 
@@ -87,11 +99,7 @@ impl<'a> Slices<'a> {
 
     /// How many slices each parent has.
     fn each(&self) -> u64 {
-        let partitions = self.resource.slices.partitions.values();
-        partitions
-            .map(|values| values.len() as u64)
-            .product::<u64>()
-            * self.windows()
+        self.resource.slices.partition_count() * self.windows()
     }
 
     fn windows(&self) -> u64 {
@@ -123,6 +131,7 @@ impl<'a> Slices<'a> {
                 begin,
                 scope: slice.scope,
                 carried: slice.carried,
+                partition: None,
             })));
         }
         if self.parents.is_none() {
@@ -168,14 +177,8 @@ impl<'a> Slices<'a> {
             scope.insert("window".to_owned(), window);
         }
         number /= windows;
-        let mut partition = Map::new();
-        // The last list turns fastest.
-        for (name, values) in self.resource.slices.partitions.iter().rev() {
-            let count = values.len() as u64;
-            let value = values.get((number % count) as usize).cloned();
-            partition.insert(name.clone(), value.unwrap_or_default());
-            number /= count;
-        }
+        let partition = self.resource.slices.partition(number);
+        let name = self.own_cursor(&partition, &mut scope, requests);
         if !partition.is_empty() {
             scope.insert("partition".to_owned(), partition.into());
         }
@@ -186,7 +189,27 @@ impl<'a> Slices<'a> {
             begin: Position::Start,
             scope,
             carried,
+            partition: name,
         })))
+    }
+
+    /// The name of a partition that has a cursor of its own, from which its requests start where the runs before have left
+    /// it one.
+    fn own_cursor(
+        &self,
+        partition: &Map<String, Value>,
+        scope: &mut Map<String, Value>,
+        requests: &Requests,
+    ) -> Option<String> {
+        if partition.is_empty() || self.resource.incremental.is_none() {
+            return None;
+        }
+        let name = partition_name(partition);
+        let start = self.starts.partitions.get(&name);
+        if let Some(start) = start.and_then(|start| requests.sent(start)) {
+            scope.insert("cursor".to_owned(), start);
+        }
+        Some(name)
     }
 
     fn window(&self, number: u64) -> Result<Option<Value>, Failure> {

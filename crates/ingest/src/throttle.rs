@@ -75,28 +75,38 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// The terms for a resource, and the key of the document that all who are held to them share.
-    pub(crate) fn of(connection: &Connection, resource: &Resource) -> (String, Self) {
+    /// The terms for a resource, and for each of the connection's credentials the key of the document that all who are
+    /// held to them share.
+    pub(crate) fn of(connection: &Connection, resource: &Resource) -> (Vec<String>, Self) {
         let politeness = &connection.politeness;
         let scope = resource.rate_scope.as_deref();
         let scoped = scope.and_then(|name| politeness.scopes.get(name));
-        let credential = match connection.auth.secret() {
-            Some(secret) => match &secret.field {
-                Some(field) => format!("{}.{field}", secret.name),
-                None => secret.name.clone(),
-            },
+        let secrets = connection.auth.credentials().iter();
+        let mut credentials: Vec<String> = secrets
+            .filter_map(|auth| {
+                let secret = auth.secret()?;
+                Some(match &secret.field {
+                    Some(field) => format!("{}.{field}", secret.name),
+                    None => secret.name.clone(),
+                })
+            })
+            .collect();
+        if credentials.is_empty() {
             // Who shows no credential is known by the address that is called.
-            None => match url::Url::parse(&connection.base_url) {
+            credentials.push(match url::Url::parse(&connection.base_url) {
                 Ok(url) => url.origin().ascii_serialization(),
                 Err(_) => connection.name.clone(),
-            },
-        };
+            });
+        }
         let terms = Self {
             rates: scoped.unwrap_or(&politeness.rates).clone(),
             concurrency: politeness.concurrency,
             longest_ms: millis(connection.timeouts.whole),
         };
-        (keys::limits(&credential, scope), terms)
+        let keys = credentials
+            .iter()
+            .map(|credential| keys::limits(credential, scope));
+        (keys.collect(), terms)
     }
 
     /// Whether requests must be leased.
@@ -117,6 +127,8 @@ struct Local {
     /// When the requests that are under way were sent, by number; none once it is known that they count.
     under_way: Vec<(u64, Option<i64>)>,
     last_number: u64,
+    /// Until when somebody whose turn it is may wait for leave.
+    awaited_until: i64,
     /// When requests counted that the document has not been told of.
     spent: Vec<i64>,
     paused_until: i64,
@@ -140,6 +152,16 @@ pub(crate) enum Entry {
     Wait(Duration),
     /// The source is down; the next try is in so long.
     Down(Duration),
+}
+
+impl Entry {
+    /// How long has to be waited.
+    pub(crate) fn wait(&self) -> Duration {
+        match self {
+            Self::Go(_) => Duration::ZERO,
+            Self::Wait(wait) | Self::Down(wait) => *wait,
+        }
+    }
 }
 
 /// Leave to send one request.
@@ -178,6 +200,9 @@ impl Throttle {
     /// Leave to send a request, or how long that has to wait.
     pub(crate) async fn enter(self: &Arc<Self>) -> Result<Entry, Failure> {
         if let Known::Entry(entry) = self.known(now()) {
+            if matches!(entry, Entry::Wait(_)) {
+                self.local().awaited_until = now() + 2 * POLL_MS;
+            }
             return Ok(entry);
         }
         let _turn = self.asking.lock().await;
@@ -193,6 +218,32 @@ impl Throttle {
             // What was leased ran out on its way here.
             Known::MustAsk => Entry::Wait(Duration::from_millis(POLL_MS as u64)),
         })
+    }
+
+    /// Leave to send a request before it is its turn, as far as this process holds it already.
+    /// Whose turn it is goes first.
+    pub(crate) fn spare(self: &Arc<Self>) -> Option<Pass> {
+        if self.local().awaited_until > now() {
+            return None;
+        }
+        match self.known(now()) {
+            Known::Entry(Entry::Go(pass)) => Some(pass),
+            Known::Entry(Entry::Wait(_) | Entry::Down(_)) | Known::MustAsk => None,
+        }
+    }
+
+    /// Whether as many requests are under way as this process may have.
+    pub(crate) fn is_full(&self) -> bool {
+        let local = self.local();
+        local.under_way.len() >= self.places(&local) as usize
+    }
+
+    fn places(&self, local: &Local) -> u32 {
+        if self.terms.lease() {
+            local.places
+        } else {
+            UNLIMITED_PLACES
+        }
     }
 
     fn known(self: &Arc<Self>, now: i64) -> Known {
@@ -217,12 +268,7 @@ impl Throttle {
                 return Known::MustAsk;
             }
         }
-        let places = if self.terms.lease() {
-            local.places
-        } else {
-            UNLIMITED_PLACES
-        };
-        if local.under_way.len() >= places as usize {
+        if local.under_way.len() >= self.places(&local) as usize {
             return Known::Entry(Entry::Wait(Duration::from_millis(POLL_MS as u64)));
         }
         Known::Entry(Entry::Go(self.pass(&mut local, now)))
@@ -326,7 +372,7 @@ impl Throttle {
     }
 
     /// Notes what the source says of its limits in an answer.
-    pub(crate) async fn told(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    async fn told(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let Some(left) = headers::left(headers, Timestamp::now()) else {
             self.local().spacing_ms = 0;
             return Ok(());
@@ -481,6 +527,11 @@ impl Pass {
     /// Notes that the answer has come: the request counts at the source from now on at the latest.
     pub(crate) fn answered(&self) {
         self.throttle.local().counted(self.number, now());
+    }
+
+    /// Notes what the source says of its limits in the answer.
+    pub(crate) async fn told(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        self.throttle.told(headers).await
     }
 }
 

@@ -118,6 +118,11 @@ impl Wire {
         Self { tape, ..self }
     }
 
+    /// Whether nobody looks on, and nothing but the network is between.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.watch.is_none() && matches!(self.tape, Tape::None)
+    }
+
     /// Whether answers come from a cassette. They are as they were stored, without personal data.
     pub(crate) fn plays(&self) -> bool {
         matches!(self.tape, Tape::Plays(_))

@@ -6,8 +6,10 @@
 //! both the list of what is there and the checkpoint from which a run that was killed goes on.
 
 use crate::definition::pipeline::{CursorValue, Paginate};
+use crate::state::PartitionCursors;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// One committed segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct Manifest {
     /// meanwhile; none where the resource is not incremental.
     #[serde(default)]
     pub start: Option<CursorValue>,
+    /// The same for each partition that has a start of its own; in the run's first segment alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: PartitionCursors,
     /// How the pages are asked for, where the definition leaves that to the source's answers and one has shown it: the
     /// run goes on with what it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +35,9 @@ pub struct Manifest {
     pub next: Position,
     /// The largest value of the incremental field in this and all earlier segments of the run.
     pub cursor: Option<CursorValue>,
+    /// The largest value in each partition that this segment has records of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cursors: PartitionCursors,
     /// Requests made for this segment, the failed ones included.
     pub requests: u64,
     /// When it was committed, as the writer's clock has it, RFC 3339.

@@ -4,6 +4,11 @@ use crate::definition::pipeline::CursorValue;
 use crate::ledger::RunId;
 use crate::mode::RunMode;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Values of the incremental field, each partition's own: one tells nothing of how far another one has come. A partition
+/// is known by the JSON of its values.
+pub type PartitionCursors = BTreeMap<String, CursorValue>;
 
 /// A resource's memory: replaced only by conditional put.
 ///
@@ -14,6 +19,9 @@ use serde::{Deserialize, Serialize};
 pub struct ResourceState {
     /// Where the next run starts; none before the first one's end.
     pub cursor: Option<CursorValue>,
+    /// Where it starts in each partition; empty where the resource has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cursors: PartitionCursors,
     /// The sequence number of the last complete run; 0 before the first one.
     pub sequence: u64,
     /// The complete runs, oldest first; of very old ones only as many as `KEPT_RUNS`.
@@ -105,6 +113,15 @@ impl ResourceState {
         true
     }
 
+    /// Moves the partitions' cursors as [`Self::complete`] moves the one of all, for a run that it says is new.
+    pub fn complete_partitions(&mut self, cursors: PartitionCursors, extent: Extent) {
+        match extent {
+            Extent::Everything => self.cursors = cursors,
+            Extent::Usual => advance(&mut self.cursors, cursors),
+            Extent::Part => {}
+        }
+    }
+
     /// Whether the cursor moves on to that one. Tokens have no order: the last one counts.
     fn is_behind(&self, cursor: &CursorValue) -> bool {
         let is_token = matches!(cursor, CursorValue::Token(_));
@@ -116,6 +133,16 @@ impl ResourceState {
         self.runs
             .iter()
             .filter(move |complete| complete.sequence > sequence)
+    }
+}
+
+/// Moves cursors on, where they are behind.
+pub fn advance(cursors: &mut PartitionCursors, to: PartitionCursors) {
+    for (partition, cursor) in to {
+        let known = cursors.entry(partition).or_insert_with(|| cursor.clone());
+        if *known < cursor {
+            *known = cursor;
+        }
     }
 }
 
@@ -178,6 +205,22 @@ mod tests {
         assert_eq!(state.cursor, cursor(3));
         state.complete(&run(4), 0, 0, None, Extent::Everything);
         assert_eq!(state.cursor, None);
+    }
+
+    #[test]
+    fn each_partition_has_a_cursor_of_its_own() {
+        let mut state = ResourceState::default();
+        let cursors = |pairs: &[(&str, i64)]| -> PartitionCursors {
+            let cursor =
+                |(name, value): &(&str, i64)| (String::from(*name), CursorValue::Number(*value));
+            pairs.iter().map(cursor).collect()
+        };
+        state.complete_partitions(cursors(&[("eu", 900), ("us", 5)]), Extent::Usual);
+        state.complete_partitions(cursors(&[("eu", 3), ("us", 8)]), Extent::Usual);
+        state.complete_partitions(cursors(&[("us", 99)]), Extent::Part);
+        assert_eq!(state.cursors, cursors(&[("eu", 900), ("us", 8)]));
+        state.complete_partitions(cursors(&[("us", 1)]), Extent::Everything);
+        assert_eq!(state.cursors, cursors(&[("us", 1)]));
     }
 
     #[test]

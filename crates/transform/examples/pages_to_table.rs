@@ -17,7 +17,7 @@ use millrace_model::keys;
 use millrace_model::ledger::RunId;
 use millrace_model::mode::RunMode;
 use millrace_model::raw::{Manifest, Origin, Page, Position};
-use millrace_model::state::{Extent, ResourceState};
+use millrace_model::state::{Extent, PartitionCursors, ResourceState};
 use millrace_model::step::{Deadline, StepInput, Unobserved};
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::{LakeUrl, definitions, json};
@@ -139,11 +139,13 @@ async fn pull(objects: &dyn Objects, run: &RunId, pages: &Path) -> Result<u32, B
             let manifest = Manifest {
                 segment,
                 start: None,
+                starts: PartitionCursors::new(),
                 paginate: None,
                 object: Some(object),
                 pages: std::mem::take(&mut listed),
                 next: Position::End,
                 cursor: None,
+                cursors: PartitionCursors::new(),
                 requests: 0,
                 committed_at: "2026-01-01T00:00:00Z".to_owned(),
                 written_by: "cli".to_owned(),

@@ -65,7 +65,7 @@ fn authenticator(auth: Auth, secret: &'static str) -> Authenticator {
 }
 
 async fn credential(auth: &Auth, secret: &'static str) -> Result<Credential, Failure> {
-    authenticator(auth.clone(), secret).credential().await
+    authenticator(auth.clone(), secret).credential(0).await
 }
 
 fn request() -> Request {
@@ -166,6 +166,6 @@ async fn a_secret_of_another_form_is_told_without_its_value() {
 #[tokio::test]
 async fn a_secret_that_is_still_the_same_is_no_renewal() {
     let authenticator = authenticator(bearer(), "hunter2");
-    let refused = authenticator.credential().await.unwrap();
+    let refused = authenticator.credential(0).await.unwrap();
     assert_eq!(authenticator.renewed(&refused).await.unwrap(), None);
 }

@@ -3,6 +3,7 @@
 use crate::scan::Found;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::End;
+use millrace_model::raw::Position;
 use serde_json::Value;
 
 /// What a body says about whether there are more pages.
@@ -34,6 +35,25 @@ pub(super) fn verdict(end: &End, found: &Found, taken: Option<u64>, pages: Optio
     verdict(end.total.as_ref(), taken)
         .or_else(|| verdict(end.pages.as_ref(), pages))
         .unwrap_or(Verdict::Silent)
+}
+
+/// The position behind so many records and pages, by a total that a body before it told and that holds for all pages: the
+/// end where there are no more, none where no total was told.
+pub(super) fn foreseen(
+    end: &End,
+    told: &Found,
+    taken: Option<u64>,
+    pages: Option<u64>,
+    position: Position,
+) -> Option<Position> {
+    if end.has_more.is_some() {
+        return None;
+    }
+    match verdict(end, told, taken, pages) {
+        Verdict::More => Some(position),
+        Verdict::Over => Some(Position::End),
+        Verdict::Silent => None,
+    }
 }
 
 /// Whether a flag says yes.

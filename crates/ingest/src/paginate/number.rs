@@ -34,3 +34,17 @@ pub(super) fn next(
         Position::Page { page }
     }
 }
+
+/// Where a full page at the position leads, by the total that a page before it told.
+pub(super) fn foreseen(
+    position: &Position,
+    size: Option<u64>,
+    first: u64,
+    end: &End,
+    told: &Found,
+) -> Option<Position> {
+    let page = at(position, first).checked_add(1)?;
+    let pages = page.saturating_sub(first);
+    let taken = size.and_then(|size| pages.checked_mul(size));
+    end::foreseen(end, told, taken, Some(pages), Position::Page { page })
+}

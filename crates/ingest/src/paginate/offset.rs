@@ -32,3 +32,16 @@ pub(super) fn next(
         Position::Offset { offset }
     }
 }
+
+/// Where a full page at the position leads, by the total that a page before it told.
+pub(super) fn foreseen(
+    position: &Position,
+    limit: u64,
+    first: u64,
+    end: &End,
+    told: &Found,
+) -> Option<Position> {
+    let offset = at(position, first).checked_add(limit)?;
+    let taken = Some(offset.saturating_sub(first));
+    end::foreseen(end, told, taken, None, Position::Offset { offset })
+}

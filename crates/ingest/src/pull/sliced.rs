@@ -1,6 +1,7 @@
 //! The slices of a pull: into the next one, and on within it.
 
 use super::{Ending, Job, Pull};
+use crate::checkpoint::Starts;
 use crate::cursor;
 use crate::dead::{self, Letters};
 use crate::fetch::Refusal;
@@ -36,7 +37,7 @@ impl<'a> Job<'a> {
     }
 
     /// The slices of a run that starts from there.
-    pub(super) async fn slices(&self, start: Option<&CursorValue>) -> Result<Slices<'a>, Failure> {
+    pub(super) async fn slices(&self, starts: &Starts) -> Result<Slices<'a>, Failure> {
         let until = match self.until() {
             Some(CursorValue::Timestamp(until)) => until,
             _ => self.input.run.began().as_millisecond(),
@@ -48,7 +49,7 @@ impl<'a> Job<'a> {
             self.resource,
             until,
             self.letters().await?,
-            start,
+            starts.clone(),
         )
     }
 
@@ -78,7 +79,11 @@ impl Pull<'_> {
         {
             return Ok(None);
         }
-        match self.slices.at(number, &self.source.requests).await? {
+        let there = match self.ahead.slice(number) {
+            Some(slice) => At::Slice(Box::new(slice)),
+            None => self.slices.at(number, &self.source.requests).await?,
+        };
+        match there {
             At::NotYet => return Ok(Some(Ending::Parent)),
             At::End => {
                 self.slice = None;
@@ -96,6 +101,9 @@ impl Pull<'_> {
                 if is_at_start || slice.number != number {
                     self.position = at(slice.number, slice.begin.clone());
                 }
+                self.slices_are_short = self.slice.is_some() && self.pages_of_slice <= 1;
+                self.pages_of_slice = 0;
+                self.told = None;
                 self.slice = Some(*slice);
             }
         }
@@ -108,7 +116,7 @@ impl Pull<'_> {
     }
 
     /// What templates see at the position, beside what they see in every request.
-    fn scope(&self) -> Value {
+    pub(super) fn scope(&self) -> Value {
         let scope = self.slice.as_ref().map(|slice| slice.scope.clone());
         let mut scope = scope.unwrap_or_else(|| Value::Object(Map::new()));
         if let Some(report) = report::report(&self.position) {
@@ -211,7 +219,7 @@ impl Pull<'_> {
             failed_at: jiff::Timestamp::now().to_string(),
             definition: self.job.input.definition.clone(),
             position: self.position.clone(),
-            start: self.start.clone(),
+            start: self.starts.all.clone(),
             slice: slice.map(|slice| DeadSlice {
                 scope: slice.scope.clone(),
                 carried: slice.carried.clone(),

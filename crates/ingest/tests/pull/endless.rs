@@ -85,6 +85,30 @@ async fn a_source_that_pays_no_attention_to_paging_is_found_out() {
 }
 
 #[tokio::test]
+async fn pages_without_records_that_lead_ever_on_are_not_followed_for_ever() {
+    let source = Source::new(|asked| {
+        let after = asked.number("after", 0) + 1;
+        json_of(json!({ "items": [], "next": after.to_string() }))
+    })
+    .await;
+    let mut world = World::new(&source.url, "/items", "items");
+    world.resource.paginate = Paginate::Cursor {
+        param: "after".into(),
+        token: Token::Body(FieldPath("next".into())),
+        end: End::default(),
+    };
+    let failure = world.run(1).await.unwrap_err();
+    assert_eq!(failure.name, FailureName::BadAnswer, "{failure}");
+    assert!(
+        failure
+            .message
+            .contains("1000 pages in a row have no records"),
+        "{failure}"
+    );
+    assert_eq!(source.asked().len(), 1_000);
+}
+
+#[tokio::test]
 async fn a_link_to_another_host_is_not_followed() {
     let source =
         parrot(r#"{"items": [{"id": "1"}], "next": "http://evil.example.com/items"}"#).await;

@@ -5,6 +5,7 @@
     reason = "a test that meets what it does not expect should panic"
 )]
 
+mod ahead;
 mod answers;
 mod auth;
 mod children;

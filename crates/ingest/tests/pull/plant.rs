@@ -109,24 +109,29 @@ pub struct Plant {
 impl Plant {
     /// A pipeline `plant` of those resources, whose connection is `source`.
     pub fn new(url: &str, resources: &str) -> Self {
-        let connection = format!("connection: source\nbase_url: {url}\n");
-        let connection = parse::connection("connections/source.yaml", &connection).unwrap();
-        let pipeline = format!(
-            "pipeline: seismology\nconfig: {{ tenant: acme, depth: 3 }}\nresources:\n{resources}"
-        );
-        let pipeline = parse::pipeline("pipelines/seismology.yaml", &pipeline)
-            .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let folder = tempfile::tempdir().unwrap();
         Self {
             objects: Arc::new(Folder::new(folder.path())),
             limits: limits(),
-            pinned: Pinned {
-                pipeline,
-                connections: vec![connection],
-                endpoints: Vec::new(),
-                mode: RunMode::default(),
-            },
+            pinned: pinned(url, resources),
             _folder: folder,
+        }
+    }
+
+    /// With another definition from now on, and the lake as it is.
+    pub fn redefine(&mut self, url: &str, resources: &str) {
+        self.pinned = pinned(url, resources);
+    }
+
+    /// With so many requests at once from now on.
+    pub fn at_once(&mut self, concurrency: u32) {
+        self.pinned.connections[0].politeness.concurrency = Some(concurrency);
+    }
+
+    /// As if the waits that the source has asked for were over, and what others hold had run out.
+    pub async fn let_waits_pass(&self) {
+        for entry in self.objects.list("limits/", None, 100).await.unwrap() {
+            self.objects.delete(&entry.key).await.unwrap();
         }
     }
 
@@ -231,5 +236,21 @@ impl Plant {
             }
         }
         records
+    }
+}
+
+fn pinned(url: &str, resources: &str) -> Pinned {
+    let connection = format!("connection: source\nbase_url: {url}\n");
+    let connection = parse::connection("connections/source.yaml", &connection).unwrap();
+    let pipeline = format!(
+        "pipeline: seismology\nconfig: {{ tenant: acme, depth: 3 }}\nresources:\n{resources}"
+    );
+    let pipeline = parse::pipeline("pipelines/seismology.yaml", &pipeline)
+        .unwrap_or_else(|problems| panic!("{problems:#?}"));
+    Pinned {
+        pipeline,
+        connections: vec![connection],
+        endpoints: Vec::new(),
+        mode: RunMode::default(),
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::plant::{Asked, Plant, Source, json_of};
 use axum::response::Response;
+use millrace_model::definition::pipeline::CursorValue;
+use millrace_model::mode::RunMode;
 use millrace_model::raw::Position;
 use millrace_model::step::{Deadline, Next, Unobserved};
 use serde_json::{Value, json};
@@ -217,4 +219,70 @@ async fn a_parent_without_records_has_no_children() {
         assert_eq!(manifests.last().unwrap().next, Position::End);
     }
     assert_eq!(source.asked().len(), 1);
+}
+
+/// A source whose regions number their sales each on its own.
+async fn regions(sales: &'static [(&'static str, i64)]) -> Source {
+    Source::new(move |asked| {
+        let region = asked.uri.path().trim_start_matches('/').to_owned();
+        let since = asked.number("since", 0) as i64;
+        let all = sales.iter().find(|(name, _)| *name == region).unwrap().1;
+        let rows: Vec<Value> = (since + 1..=all).map(|id| json!({ "id": id })).collect();
+        json_of(json!(rows))
+    })
+    .await
+}
+
+fn by_region(regions: &str) -> String {
+    format!(
+        r"
+  - name: sales
+    connection: source
+    path: /{{{{ partition.region }}}}
+    partitions: {{ region: {regions} }}
+    carry: {{ region: partition.region }}
+    incremental: {{ field: id, param: since, start: 0 }}
+    paginate: none
+"
+    )
+}
+
+#[tokio::test]
+async fn each_partition_goes_on_where_it_has_come_itself() {
+    let before = regions(&[("eu", 40), ("us", 5)]).await;
+    let mut plant = Plant::new(&before.url, &by_region("[eu, us]"));
+    assert_eq!(plant.pull("sales").await.len(), 45);
+
+    let now = regions(&[("asia", 3), ("eu", 41), ("us", 8)]).await;
+    plant.redefine(&now.url, &by_region("[asia, eu, us]"));
+    // Killed, and taken up: it starts where it did before, whatever a run beside it has done meanwhile.
+    let input = plant.input(2, "sales").await;
+    for calls in 4..16 {
+        let _ = plant
+            .ingest_until(calls)
+            .run(&input, Deadline::NONE, &Unobserved)
+            .await;
+    }
+    assert_eq!(plant.run_again(2, "sales").await.unwrap().next, Next::Done);
+    let mut asked: Vec<String> = now
+        .asked()
+        .iter()
+        .map(|asked| asked.uri.to_string())
+        .collect();
+    asked.sort();
+    asked.dedup();
+    // A partition that is new is pulled from the start.
+    assert_eq!(asked, ["/asia?since=0", "/eu?since=40", "/us?since=5"]);
+    assert_eq!(plant.records_of(2, "sales").await.len(), 3 + 1 + 3);
+
+    // A range that is pulled again leaves them alone.
+    let known = plant.state("sales").await.unwrap().cursors;
+    plant.set_mode(RunMode::Backfill {
+        from: CursorValue::Number(0),
+        to: None,
+    });
+    assert_eq!(plant.run_again(3, "sales").await.unwrap().next, Next::Done);
+    assert_eq!(plant.records_of(3, "sales").await.len(), 3 + 41 + 8);
+    assert_eq!(plant.state("sales").await.unwrap().cursors, known);
+    assert_eq!(known[r#"{"region":"us"}"#], CursorValue::Number(8));
 }

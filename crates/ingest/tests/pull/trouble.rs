@@ -1,10 +1,14 @@
 //! Sources that are busy, broken or slow.
 
-use crate::support::{World, limits, source};
+use crate::support::{World, limits, serve, source};
+use axum::Router;
+use axum::http::StatusCode;
 use millrace_ingest::{Ingest, Limits};
 use millrace_model::FailureName;
 use millrace_model::step::{Counts, Deadline, Next, Observer, Unobserved};
 use sample::{Behaviour, Running, StatusEvery};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 fn status_every(n: u64, status: u16, retry_after: Option<&str>) -> Behaviour {
@@ -311,4 +315,31 @@ async fn a_rate_limit_is_kept_by_all_pulls_of_a_process() {
         "12 requests took {:?}",
         began.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_source_that_is_down_is_left_alone_by_the_next_invocation_too() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    let url = serve(Router::new().fallback(async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        StatusCode::INTERNAL_SERVER_ERROR
+    }))
+    .await;
+    let world = World::new(&url, "/items", "items");
+    let input = world.input(1).await;
+    // There is not the time to sit out that it is down.
+    let in_a_lambda = || Deadline::after(Duration::from_secs(8));
+    // Another process knows of the failures only by what lies in the lake.
+    let first = world.ingest().run(&input, in_a_lambda(), &Unobserved).await;
+    let sent = requests.load(Ordering::SeqCst);
+    assert_eq!(sent, 8, "{first:?}");
+    let second = world
+        .ingest()
+        .run(&input, in_a_lambda(), &Unobserved)
+        .await
+        .unwrap();
+    assert_eq!(second.next, Next::Wait);
+    assert!((1..=10).contains(&second.wait_seconds), "{second:?}");
+    assert_eq!(requests.load(Ordering::SeqCst), sent, "it is left alone");
 }

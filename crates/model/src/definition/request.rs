@@ -6,7 +6,7 @@ use super::millis;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -81,6 +81,24 @@ impl Slices {
     /// Whether there is only one, which has nothing to say.
     pub fn is_whole(&self) -> bool {
         self.parent.is_none() && self.partitions.is_empty() && self.windows.is_none()
+    }
+
+    /// How many partitions there are: one where there are no lists.
+    pub fn partition_count(&self) -> u64 {
+        let counts = self.partitions.values().map(|values| values.len() as u64);
+        counts.product()
+    }
+
+    /// The partition of that number: a value of each list, of which the last one turns fastest.
+    pub fn partition(&self, mut number: u64) -> Map<String, Value> {
+        let mut partition = Map::new();
+        for (name, values) in self.partitions.iter().rev() {
+            let count = (values.len() as u64).max(1);
+            let value = values.get((number % count) as usize).cloned();
+            partition.insert(name.clone(), value.unwrap_or_default());
+            number /= count;
+        }
+        partition
     }
 }
 

@@ -19,10 +19,11 @@ pub(super) async fn forget_cursor(
     let key = keys::state(pipeline, resource);
     let change = |state: Option<ResourceState>| -> Result<_, Failure> {
         Ok(state.and_then(|mut state| {
-            let cursor = state.cursor.as_ref().map(|cursor| before(cursor, search));
-            let changed = cursor != state.cursor;
-            state.cursor = cursor;
-            changed.then_some(state)
+            let known = state.clone();
+            for cursor in state.cursor.iter_mut().chain(state.cursors.values_mut()) {
+                *cursor = before(cursor, search);
+            }
+            (state != known).then_some(state)
         }))
     };
     json::update(objects, &key, change).await?;

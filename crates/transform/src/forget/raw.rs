@@ -75,8 +75,14 @@ async fn rewritten(
 ) -> Result<(Manifest, Option<Bytes>), Failure> {
     let mut cleaned = manifest.clone();
     cleaned.next = position(&manifest.next, search);
-    cleaned.cursor = manifest.cursor.as_ref().map(|at| before(at, search));
-    cleaned.start = manifest.start.as_ref().map(|at| before(at, search));
+    let of_all = cleaned.cursor.iter_mut().chain(&mut cleaned.start);
+    let of_each = cleaned
+        .cursors
+        .values_mut()
+        .chain(cleaned.starts.values_mut());
+    for at in of_all.chain(of_each) {
+        *at = before(at, search);
+    }
     for page in &mut cleaned.pages {
         page.url = without(&page.url, search.values());
     }

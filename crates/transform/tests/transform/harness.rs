@@ -14,7 +14,7 @@ use millrace_model::definition::{FieldPath, Pinned};
 use millrace_model::ledger::RunId;
 use millrace_model::mode::RunMode;
 use millrace_model::raw::{Manifest, Origin, Page, Position};
-use millrace_model::state::{Extent, ResourceState};
+use millrace_model::state::{Extent, PartitionCursors, ResourceState};
 use millrace_model::step::{Deadline, StepInput, StepOutput, Unobserved};
 use millrace_model::{Failure, keys};
 use millrace_store::objects::{Folder, Objects};
@@ -191,11 +191,13 @@ impl Harness {
             let manifest = Manifest {
                 segment: number,
                 start: None,
+                starts: PartitionCursors::new(),
                 paginate: None,
                 object: Some(object),
                 pages,
                 next: Position::End,
                 cursor: None,
+                cursors: PartitionCursors::new(),
                 requests: 1,
                 committed_at: "2026-01-01T00:00:00Z".to_owned(),
                 written_by: "cli".to_owned(),

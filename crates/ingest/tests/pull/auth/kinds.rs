@@ -14,6 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const RSA: &str = include_str!("../keys/rsa.pem");
 const P256: &str = include_str!("../keys/p256.pem");
@@ -349,5 +350,42 @@ async fn several_credentials_are_used_in_turn() {
         uses.values().all(|count| *count >= PAGES / 3),
         "{uses:?} of {} items",
         PAGES * ITEMS
+    );
+}
+
+#[tokio::test]
+async fn each_of_several_credentials_has_a_limit_of_its_own() {
+    const MOST: usize = 3;
+    const SPAN: Duration = Duration::from_secs(1);
+    let uses: Arc<Mutex<BTreeMap<String, Vec<Instant>>>> = Arc::default();
+    let seen = Arc::clone(&uses);
+    let source = serve(move |call| {
+        let mut seen = seen.lock().unwrap();
+        seen.entry(call.bearer().to_owned())
+            .or_default()
+            .push(Instant::now());
+        items(call)
+    })
+    .await;
+    let auth = "in_turn:
+    - bearer: { secret: \"SECRET#a\" }
+    - bearer: { secret: \"SECRET#b\" }";
+    let mut place = Place::new(&source.url, auth, r#"{"a": "hunter1", "b": "hunter2"}"#);
+    place.world = place.world.rate_limit(MOST as u32, SPAN);
+    let began = Instant::now();
+    place.pull(1).await;
+    let took = began.elapsed();
+    let uses = uses.lock().unwrap();
+    assert_eq!(uses.len(), 2);
+    for arrivals in uses.values() {
+        for most in arrivals.windows(MOST + 1) {
+            assert!(most[MOST] - most[0] >= SPAN, "{uses:?}");
+        }
+    }
+    let requests: usize = uses.values().map(Vec::len).sum();
+    let alone = SPAN * ((requests - 1) / MOST) as u32;
+    assert!(
+        took < alone,
+        "{requests} requests took {took:?}, one credential's limit allows {alone:?}"
     );
 }
