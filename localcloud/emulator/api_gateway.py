@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -201,6 +202,26 @@ def leave_out_empty_settings() -> None:
 
     for name in ("_get_stage", "_create_stage", "_update_stage"):
         setattr(gateway, name, without_empty(getattr(gateway, name)))
+
+
+@patch("api_gateway.encoded_path")
+def pass_paths_as_sent() -> None:
+    """Paths reach functions decoded, where a percent sign or a question mark in a name can't be told from one of the URL's;
+    a REST API passes them percent-encoded."""
+    build = gateway._build_lambda_event_v1
+
+    def encoded(text: str) -> str:
+        return urllib.parse.quote(text, safe="/!$&'()*+,;=:@-._~")
+
+    def build_with_encoded_path(*arguments: Any, **options: Any) -> dict[str, Any]:
+        event = build(*arguments, **options)
+        event["path"] = encoded(event["path"])
+        event["requestContext"]["path"] = encoded(event["requestContext"]["path"])
+        named = event["pathParameters"] or {}
+        event["pathParameters"] = {name: encoded(value) for name, value in named.items()} or None
+        return event
+
+    gateway._build_lambda_event_v1 = build_with_encoded_path
 
 
 @patch("api_gateway.localhost")

@@ -72,12 +72,12 @@ class ApiGateway(EmulatorTest):
         client.create_deployment(restApiId=api, stageName="v1")
         return f"{cloud.instance.url}/_aws/execute-api/{api}/v1"
 
-    def _deploy_by_hand(self, cloud: Cloud, function: str, **method: Any) -> str:
-        """The same in the calls that the emulator knows as it comes: one route, `/x`."""
+    def _deploy_by_hand(self, cloud: Cloud, function: str, part: str = "x", **method: Any) -> str:
+        """The same in the calls that the emulator knows as it comes: one route, `/x` unless said otherwise."""
         client = cloud.client("apigateway")
         api = client.create_rest_api(name=self.name)["id"]
         root = client.get_resources(restApiId=api)["items"][0]["id"]
-        resource = client.create_resource(restApiId=api, parentId=root, pathPart="x")["id"]
+        resource = client.create_resource(restApiId=api, parentId=root, pathPart=part)["id"]
         where = {"restApiId": api, "resourceId": resource, "httpMethod": "GET"}
         client.put_method(**where, authorizationType="NONE", **method)
         integration = _integration(function, timeoutInMillis=1000)
@@ -157,6 +157,17 @@ class ApiGateway(EmulatorTest):
             return asked[0]["event"]["requestContext"]["path"] if asked else None
 
         self.observe(path, defect=None, mended="/v1/x")
+
+    def test_a_path_is_passed_as_it_was_sent(self) -> None:
+        def paths(cloud: Cloud) -> tuple[str, str]:
+            function = cloud.create_function(self.name)
+            cloud.script(self.name, 'answer {"statusCode": 200, "body": "{}"}')
+            base = self._deploy_by_hand(cloud, function, "{id}").removesuffix("/x")
+            _get(f"{base}/50%25%41%3F%C3%BC")
+            event = cloud.asked(self.name)[0]["event"]
+            return event["path"], event["pathParameters"]["id"]
+
+        self.observe(paths, defect=("/50%A?ü", "50%A?ü"), mended=("/50%25A%3F%C3%BC", "50%25A%3F%C3%BC"))
 
     def test_a_slow_function_is_a_504(self) -> None:
         def status(cloud: Cloud) -> int:

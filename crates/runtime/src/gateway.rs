@@ -119,11 +119,15 @@ pub fn response(response: Response<Bytes>) -> Answer {
     }
 }
 
-/// The path and the query. API Gateway has decoded the query's parameters.
+/// The path and the query. API Gateway has decoded the query's parameters; the path is as it was sent, and whatever stands
+/// in it that cannot is encoded.
 fn uri(event: &Event) -> Result<PathAndQuery, Failure> {
     let mut uri = String::new();
-    for byte in event.path.bytes() {
+    let path = event.path.as_bytes();
+    for (at, byte) in path.iter().copied().enumerate() {
+        let encodes = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
         match byte {
+            b'%' if !path.get(at + 1..at + 3).is_some_and(encodes) => uri.push_str("%25"),
             b'!'..=b'~' if !b"\"#<>?\\^`{|}".contains(&byte) => uri.push(byte.into()),
             _ => uri.extend(format!("%{byte:02X}").chars()),
         }
@@ -204,12 +208,12 @@ mod tests {
     #[test]
     fn reads_a_sparse_event() {
         let event = json!({
-            "httpMethod": "GET", "path": "/quakes/a b%20c", "headers": null, "multiValueHeaders": null,
+            "httpMethod": "GET", "path": "/quakes/a b%20c%é%2", "headers": null, "multiValueHeaders": null,
             "queryStringParameters": {"q": "1"}, "multiValueQueryStringParameters": null, "body": null
         });
         assert!(is_request(&event));
         let request = request(event).unwrap();
-        assert_eq!(request.uri(), "/quakes/a%20b%20c?q=1");
+        assert_eq!(request.uri(), "/quakes/a%20b%20c%25%C3%A9%252?q=1");
         assert!(request.headers().is_empty() && request.body().is_empty());
     }
 
