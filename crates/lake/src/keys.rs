@@ -1,12 +1,17 @@
 use crate::error::Error;
+use crate::scan::{Ahead, RowStream, ahead};
+use crate::sieve::Sieve;
 use crate::table::{DataFile, Table};
 use crate::writer::Writer;
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch, StringArray,
+};
 use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use futures::TryStreamExt;
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,8 +19,8 @@ use std::sync::Arc;
 /// A set of keys, each of one or more columns. Null is a value like others.
 #[derive(Debug)]
 pub struct KeySet {
-    converter: RowConverter,
-    known: HashSet<Box<[u8]>>,
+    converter: Arc<RowConverter>,
+    known: Arc<HashSet<Box<[u8]>>>,
     types: Vec<DataType>,
     /// Whether a key begins with a null, which no file's bounds tell of.
     null: bool,
@@ -39,8 +44,8 @@ impl KeySet {
     pub fn new(types: &[DataType]) -> Result<Self, ArrowError> {
         let fields = types.iter().cloned().map(SortField::new).collect();
         Ok(Self {
-            converter: RowConverter::new(fields)?,
-            known: HashSet::new(),
+            converter: Arc::new(RowConverter::new(fields)?),
+            known: Arc::default(),
             types: types.to_vec(),
             null: false,
         })
@@ -60,7 +65,7 @@ impl KeySet {
     pub fn insert(&mut self, columns: &[ArrayRef]) -> Result<BooleanArray, ArrowError> {
         let rows = self.converter.convert_columns(columns)?;
         self.null |= columns.first().is_some_and(|first| first.null_count() > 0);
-        let known = &mut self.known;
+        let known = Arc::make_mut(&mut self.known);
         Ok(rows
             .iter()
             .map(|row| Some(!known.contains(row.as_ref()) && known.insert(row.as_ref().into())))
@@ -71,17 +76,17 @@ impl KeySet {
     pub fn insert_bytes(&mut self, key: Box<[u8]>) {
         // A null's bytes begin so, and nothing else's.
         self.null |= key.first() == Some(&0);
-        self.known.insert(key);
+        Arc::make_mut(&mut self.known).insert(key);
     }
 
     /// Leaves only the keys of which that holds.
     pub fn retain(&mut self, holds: impl Fn(&[u8]) -> bool) {
-        self.known.retain(|key| holds(key));
+        Arc::make_mut(&mut self.known).retain(|key| holds(key));
     }
 
     /// Takes out the keys of another set of the same types.
     pub fn subtract(&mut self, other: &Self) {
-        self.known.retain(|key| !other.known.contains(key));
+        Arc::make_mut(&mut self.known).retain(|key| !other.known.contains(key));
     }
 
     /// The bytes by which each of those columns' rows is known.
@@ -126,29 +131,27 @@ impl KeySet {
         edit: &mut Edit<'_>,
     ) -> Result<Rewritten, Error> {
         let mut rewritten = Rewritten::default();
-        let candidates = self.files(table, columns);
-        for file in table.files() {
-            let candidate = candidates.contains(&file);
-            let held = if candidate {
-                self.count(table, &file, columns).await?
-            } else {
-                0
-            };
-            if held == 0 && !everything {
+        let mut searched = self.search(table, columns);
+        while let Some((file, held)) = searched.try_next().await? {
+            if held.is_none() && !everything {
                 continue;
             }
-            rewritten.rows += held;
-            let mut all = table
+            rewritten.rows += held.as_ref().map_or(0, BooleanArray::true_count) as u64;
+            let rows = table
                 .scan()
                 .files(vec![file.clone()])
                 .schema(writer.schema().clone())
                 .stream();
-            while let Some(batch) = all.try_next().await? {
-                if held == 0 {
+            // Read by another core while this one writes.
+            let mut rows = ahead(table.key(), rows);
+            let mut before = 0;
+            while let Some(batch) = rows.try_next().await? {
+                let Some(held) = &held else {
                     writer.write(&batch).await?;
                     continue;
-                }
-                let held = self.held(table, &batch, columns)?;
+                };
+                let held = held.slice(before, batch.num_rows());
+                before += batch.num_rows();
                 let batch = edit(&batch, &held).map_err(|error| Error::of(table.key(), error))?;
                 writer.write(&batch).await?;
             }
@@ -176,39 +179,64 @@ impl KeySet {
         files
     }
 
-    /// How many of a file's rows have one of the keys.
-    async fn count(
-        &self,
-        table: &Table,
-        file: &DataFile,
-        columns: &[String],
-    ) -> Result<u64, Error> {
+    /// All files of the table, each with the rows that have one of the keys. While one is written anew, the next one is
+    /// searched.
+    fn search(&self, table: &Table, columns: &[String]) -> Ahead<Searched> {
         let fields = columns.iter().zip(&self.types);
         let fields = fields.map(|(name, kind)| Field::new(name, kind.clone(), true));
-        let mut keys = table
+        let search = Arc::new(Search {
+            converter: self.converter.clone(),
+            known: self.known.clone(),
+            sieve: Sieve::of(self.known.iter().map(AsRef::as_ref)),
+            table: table.key().to_owned(),
+        });
+        let scan = table
             .scan()
-            .files(vec![file.clone()])
-            .schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
-            .stream();
-        let mut held = 0;
-        while let Some(batch) = keys.try_next().await? {
-            held += self.held(table, &batch, columns)?.true_count() as u64;
-        }
-        Ok(held)
+            .schema(Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+        let candidates = self.files(table, columns).into_iter();
+        let candidates: HashSet<String> = candidates.map(|file| file.path).collect();
+        let files = stream::iter(table.files()).then(move |file| {
+            let keys = candidates
+                .contains(&file.path)
+                .then(|| scan.clone().files(vec![file.clone()]).stream());
+            let search = search.clone();
+            async move {
+                let held = match keys {
+                    Some(keys) => search.held(keys).await?,
+                    None => None,
+                };
+                Ok((file, held))
+            }
+        });
+        ahead(table.key(), files.boxed())
     }
+}
 
-    fn held(
-        &self,
-        table: &Table,
-        batch: &RecordBatch,
-        columns: &[String],
-    ) -> Result<BooleanArray, Error> {
-        let keys: Vec<ArrayRef> = columns
-            .iter()
-            .filter_map(|column| batch.column_by_name(column).cloned())
-            .collect();
-        self.contains(&keys)
-            .map_err(|error| Error::of(table.key(), error))
+/// A file, and which of its rows have one of the keys; none where no row has.
+type Searched = (DataFile, Option<BooleanArray>);
+
+/// What looks for keys in files.
+struct Search {
+    converter: Arc<RowConverter>,
+    known: Arc<HashSet<Box<[u8]>>>,
+    sieve: Sieve,
+    table: String,
+}
+
+impl Search {
+    /// Which rows have one of the keys; none where no row has.
+    async fn held(&self, mut keys: RowStream) -> Result<Option<BooleanArray>, Error> {
+        let (mut held, mut any) = (BooleanBufferBuilder::new(0), false);
+        while let Some(batch) = keys.try_next().await? {
+            let rows = self.converter.convert_columns(batch.columns());
+            for row in &rows.map_err(|error| Error::of(&self.table, error))? {
+                let key = row.as_ref();
+                let is_held = self.sieve.may_hold(key) && self.known.contains(key);
+                any |= is_held;
+                held.append(is_held);
+            }
+        }
+        Ok(any.then(|| BooleanArray::new(held.finish(), None)))
     }
 }
 

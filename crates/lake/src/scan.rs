@@ -15,6 +15,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 const STRICT: CastOptions<'_> = CastOptions {
     safe: false,
@@ -25,7 +26,7 @@ const STRICT: CastOptions<'_> = CastOptions {
 pub type RowStream = BoxStream<'static, Result<RecordBatch, Error>>;
 
 /// Which of a table's rows are read, and how.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct Scan {
     table: String,
@@ -101,6 +102,33 @@ impl Scan {
             .try_flatten()
             .boxed()
     }
+}
+
+/// What a task of its own makes ready while what came before is worked on.
+pub(crate) type Ahead<T> = BoxStream<'static, Result<T, Error>>;
+
+/// The same items, each of which is made ready while the one before it is worked on.
+pub(crate) fn ahead<T: Send + 'static>(table: &str, mut items: Ahead<T>) -> Ahead<T> {
+    let (sender, receiver) = mpsc::channel(1);
+    let task = tokio::spawn(async move {
+        while let Some(item) = items.next().await {
+            if sender.send(item).await.is_err() {
+                break;
+            }
+        }
+    });
+    let table = table.to_owned();
+    stream::unfold(Some((receiver, task, table)), async |state| {
+        let (mut receiver, task, table) = state?;
+        if let Some(item) = receiver.recv().await {
+            return Some((item, Some((receiver, task, table))));
+        }
+        // A task that ended before its time must not look like the last item.
+        let error = task.await.err()?;
+        let error = Error::because(ErrorKind::Transient, &table, error);
+        Some((Err(error), None))
+    })
+    .boxed()
 }
 
 async fn open(

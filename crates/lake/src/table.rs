@@ -1,7 +1,9 @@
 use crate::Commit;
 use crate::commit::{APPLICATION, WriteKind, commit, note_application};
 use crate::error::{Error, ErrorKind};
+use crate::parquet_file::ParquetFile;
 use crate::scan::Scan;
+use crate::writer::Varied;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use deltalake_core::DeltaTable;
@@ -9,6 +11,7 @@ use deltalake_core::table::state::DeltaTableState;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
+use parquet::arrow::async_reader::AsyncFileReader;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -106,6 +109,22 @@ impl Table {
     /// Its rows: all columns of all files, unless the scan is told otherwise.
     pub fn scan(&self) -> Scan {
         Scan::new(&self.key, self.store(), self.schema(), self.files())
+    }
+
+    /// The columns whose values vary so much in its largest file that no dictionary was of use.
+    pub async fn varied(&self) -> Result<Varied, Error> {
+        let files = self.files();
+        let Some(largest) = files.iter().max_by_key(|file| file.size) else {
+            return Ok(Varied::default());
+        };
+        let mut file = ParquetFile {
+            store: self.store(),
+            path: Path::from(largest.path.as_str()),
+            size: largest.size,
+        };
+        let metadata = file.get_metadata(None).await;
+        let metadata = metadata.map_err(|error| Error::of(&self.key, error))?;
+        Ok(Varied::of(&metadata))
     }
 
     /// Its first rows, at most so many.

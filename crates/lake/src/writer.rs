@@ -7,9 +7,11 @@ use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use parquet::arrow::AsyncArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -28,8 +30,42 @@ pub struct Writer {
     table: String,
     store: Arc<dyn ObjectStore>,
     schema: SchemaRef,
+    varied: Varied,
     open: Option<OpenFile>,
     written: Vec<DataFile>,
+}
+
+/// The columns whose values are too varied for a dictionary: to look for each value among all those before it is most of
+/// what writing them takes, and in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Varied(Vec<ColumnPath>);
+
+impl Varied {
+    /// Those of a file, in each of whose row groups the dictionary was given up.
+    pub(crate) fn of(metadata: &ParquetMetaData) -> Self {
+        let columns = metadata.file_metadata().schema_descr().columns();
+        let given_up = |position: &usize| {
+            let mut groups = metadata.row_groups().iter();
+            groups.all(|group| has_plain_pages(group.column(*position)))
+        };
+        let varied = (0..columns.len()).filter(given_up);
+        Self(
+            varied
+                .map(|position| columns[position].path().clone())
+                .collect(),
+        )
+    }
+}
+
+fn has_plain_pages(chunk: &ColumnChunkMetaData) -> bool {
+    if let Some(mask) = chunk.page_encoding_stats_mask() {
+        return mask.is_set(Encoding::PLAIN);
+    }
+    chunk.page_encoding_stats().is_some_and(|pages| {
+        pages.iter().any(|page| {
+            page.encoding == Encoding::PLAIN && page.page_type != PageType::DICTIONARY_PAGE
+        })
+    })
 }
 
 struct OpenFile {
@@ -43,9 +79,17 @@ impl Writer {
             table: table.to_owned(),
             store,
             schema,
+            varied: Varied::default(),
             open: None,
             written: Vec::new(),
         }
+    }
+
+    /// Writes those columns without looking for values that are there already.
+    #[must_use]
+    pub fn varied(mut self, varied: Varied) -> Self {
+        self.varied = varied;
+        self
     }
 
     /// The columns that it writes.
@@ -98,7 +142,11 @@ impl Writer {
         let sink =
             BufWriter::with_capacity(self.store.clone(), Path::from(path.as_str()), UPLOAD_BYTES)
                 .with_max_concurrency(2);
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder();
+        for column in &self.varied.0 {
+            properties = properties.set_column_dictionary_enabled(column.clone(), false);
+        }
+        let properties = properties
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))

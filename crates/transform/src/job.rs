@@ -332,7 +332,12 @@ impl Job<'_> {
                 continue;
             }
             let key = keys::table(&self.input.pipeline, name);
-            let sink = sink.get_or_insert_with(|| Sink::new(&self.lake, &key, rows.schema()));
+            let sink = if let Some(sink) = sink {
+                sink
+            } else {
+                let varied = target.varied(name).await?;
+                sink.insert(Sink::new(&self.lake, &key, rows.schema(), varied))
+            };
             sink.write(rows).await?;
         }
         Ok(())

@@ -14,7 +14,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use futures::TryStreamExt;
-use millrace_lake::{Commit, Error, KeySet, Lake, Rewritten, WriteKind, Writer};
+use millrace_lake::{Commit, Error, KeySet, Lake, Rewritten, Varied, WriteKind, Writer};
 use millrace_model::definition::pipeline::{
     Contract, Expectation, OnChange, Rule, Table, WriteMode,
 };
@@ -334,6 +334,14 @@ impl<'a> Target<'a> {
                     kind: is,
                 }),
             }
+        }
+    }
+
+    /// How varied a table's columns are known to be.
+    pub(crate) async fn varied(&self, name: &str) -> Result<Varied, Failure> {
+        match self.found.get(name) {
+            Some((table, _)) => Ok(table.varied().await?),
+            None => Ok(Varied::default()),
         }
     }
 

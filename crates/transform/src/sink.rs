@@ -3,7 +3,7 @@
 use crate::family::union;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use millrace_lake::{DataFile, Error, Lake, Writer};
+use millrace_lake::{DataFile, Error, Lake, Varied, Writer};
 use millrace_model::{Failure, FailureName};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -22,9 +22,9 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    pub(crate) fn new(lake: &Lake, key: &str, schema: SchemaRef) -> Self {
+    pub(crate) fn new(lake: &Lake, key: &str, schema: SchemaRef, varied: Varied) -> Self {
         let (sender, batches) = mpsc::channel(WAITING);
-        let writer = lake.writer(key, schema.clone());
+        let writer = lake.writer(key, schema.clone()).varied(varied);
         Self {
             key: key.to_owned(),
             sender: Some(sender),
