@@ -1,31 +1,33 @@
 //! One request, and what became of it.
 
+mod body;
+mod outcome;
+
+pub(crate) use outcome::{Outcome, Refusal, Taken};
+
+use outcome::meant;
+
 use crate::answer::{self, Rules};
 use crate::auth::Credential;
 use crate::cursor::Reader;
 use crate::limits::Limits;
-use crate::paginate::{self, Answer, Choice, Hints};
-use crate::redact::Redaction;
+use crate::paginate;
 use crate::request::{Request, Requests};
 use crate::retry::{Class, classify};
-use crate::scan::{Found, ScanError};
-use crate::segment::{About, Body, Reading, Segment, Untaken};
+use crate::scan::Found;
+use crate::segment::Segment;
 use crate::sender::{REDIRECTS, Sender, Sent, told};
 use crate::targets::Targets;
 use crate::throttle::retry_after;
 use crate::wire::Unsent;
-use futures::StreamExt;
 use http::header;
 use jiff::Timestamp;
 use millrace_model::definition::answer::Meaning;
-use millrace_model::definition::format::Format;
-use millrace_model::definition::pipeline::{CursorValue, Paginate, Resource};
+use millrace_model::definition::pipeline::{Paginate, Resource};
 use millrace_model::raw::{Origin, Position};
 use millrace_model::{Failure, FailureName};
-use millrace_records::FormReader;
 use reqwest::Response;
 use serde_json::Value;
-use std::error::Error;
 use std::time::Duration;
 
 /// How many characters of a refusal's body are told.
@@ -63,86 +65,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) request: &'a Request,
     /// Which part of the resource it belongs to.
     pub(crate) origin: Origin,
-}
-
-/// What became of a request.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// A body was taken into the segment.
-    Taken(Box<Taken>),
-    /// It should be tried again.
-    Again {
-        /// What happened.
-        trouble: String,
-        /// Whether the source said `later`.
-        is_rate_limit: bool,
-        /// After how long the source wants to be asked again.
-        asked: Option<Duration>,
-    },
-    /// The credential is refused.
-    Unauthorized {
-        /// The answer's status.
-        status: u16,
-    },
-    /// The answer is that to the request before. A source, or a cache before it, may do so once; one that goes on would
-    /// never come to an end.
-    Repeated(Refusal),
-    /// There are no records, and no more pages.
-    Empty,
-    /// It will never do.
-    Refused(Refusal),
-}
-
-/// A body that was taken.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    /// What was found in it.
-    pub(crate) found: Found,
-    /// How long it is.
-    pub(crate) bytes: u64,
-    /// Where it leads.
-    pub(crate) next: Position,
-    /// The paginator that it shows, where that was not known.
-    pub(crate) choice: Option<Box<Choice>>,
-}
-
-/// A request that failed for good.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    /// The answer's status.
-    pub(crate) status: u16,
-    /// What is wrong.
-    pub(crate) problem: String,
-    /// The beginning of the answer's body, where that is what is wrong.
-    pub(crate) excerpt: String,
-}
-
-impl Refusal {
-    /// Of an answer that says no more than its status.
-    pub(crate) fn of_status(status: u16) -> Self {
-        Self {
-            status,
-            problem: String::new(),
-            excerpt: String::new(),
-        }
-    }
-
-    /// What is wrong with the request of that name, in a sentence.
-    pub(crate) fn told(&self, name: &str) -> String {
-        let Self {
-            status,
-            problem,
-            excerpt,
-        } = self;
-        match (problem.is_empty(), excerpt.is_empty()) {
-            (true, true) => format!("{name} answered {status}"),
-            (true, false) => format!("{name} answered {status}: {excerpt}"),
-            (false, _) if (300..400).contains(status) => {
-                format!("{name} answered {status}: it {problem}")
-            }
-            (false, _) => format!("{name} answered {status}, but the body {problem}"),
-        }
-    }
 }
 
 impl<'a> Source<'a> {
@@ -227,114 +149,6 @@ impl<'a> Source<'a> {
         }
     }
 
-    async fn take(
-        &self,
-        wanted: &Wanted<'_>,
-        response: Response,
-        requested_at: String,
-        asked: Option<Duration>,
-        segment: &mut Segment,
-    ) -> Result<Outcome, Failure> {
-        let status = response.status().as_u16();
-        let content_type = response.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type
-            .and_then(|value| value.to_str().ok())
-            .map(ToOwned::to_owned);
-        let about = About {
-            url: wanted.request.shown.clone(),
-            status,
-            content_type,
-            requested_at,
-            origin: wanted.origin.clone(),
-        };
-        let location = response.headers().get(header::LOCATION);
-        let location = location
-            .and_then(|location| location.to_str().ok())
-            .map(str::to_owned);
-        let hints = Hints::of(response.headers(), &self.paginate);
-        let reading = self.reading(wanted, about.content_type.as_deref());
-        let mut body = segment
-            .begin(reading)
-            .await
-            .map_err(|error| internal(wanted, &error))?;
-        let mut pieces = response.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            match piece {
-                Ok(piece) => {
-                    if let Err(untaken) = body.write(piece).await {
-                        return self.untaken(wanted, &about, &untaken);
-                    }
-                }
-                Err(error) => {
-                    let trouble =
-                        format!("answered {status}, but the body broke off: {}", told(error));
-                    return Ok(Outcome::Again {
-                        trouble,
-                        is_rate_limit: false,
-                        asked: None,
-                    });
-                }
-            }
-        }
-        let mut found = match body.end().await {
-            Ok(found) => found,
-            Err(untaken) => return self.untaken(wanted, &about, &untaken),
-        };
-        if let Some(meaning) = self.meaning(status, &answer::values(&found), &wanted.origin)? {
-            if meaning == Meaning::Empty {
-                return self.taken_empty(wanted, body, about).await;
-            }
-            return Ok(meant(meaning, self.judged(status, &found), asked));
-        }
-        if let Some(missing) = body.missing() {
-            return self.untaken(wanted, &about, &missing);
-        }
-        if wanted.origin.is_aside {
-            return self.taken_aside(wanted, body, found, about, location).await;
-        }
-        let answer = Answer {
-            url: &wanted.request.url,
-            hints: &hints,
-            found: &found,
-        };
-        let choice = match self.paginate {
-            Paginate::Auto => paginate::detect(answer),
-            _ => None,
-        };
-        let (next, choice) = match choice {
-            None => (self.next(&self.paginate, wanted, answer)?, None),
-            Some(choice) => {
-                let next = self.next_by_choice(&choice, wanted, answer)?;
-                (next, Some(Box::new(choice)))
-            }
-        };
-        let repeats = body.repeats_the_last().await;
-        if repeats.map_err(|error| internal(wanted, &error))? && found.records > 0 {
-            let problem = "is the same, byte for byte, as the page before; the source pays no attention to what the \
-                           definition's `paginate` sends, so the pull would never end"
-                .to_owned();
-            return Ok(Outcome::Repeated(Refusal {
-                status,
-                problem,
-                excerpt: String::new(),
-            }));
-        }
-        let next_run = paginate::next_run(&self.paginate, answer)?;
-        if let Position::Url { url } = self.requests.unsigned(next_run) {
-            found.cursor = Some(CursorValue::Token(url));
-        }
-        let bytes = body.length();
-        body.keep(found.records, about)
-            .await
-            .map_err(|error| internal(wanted, &error))?;
-        Ok(Outcome::Taken(Box::new(Taken {
-            found,
-            bytes,
-            next: self.requests.unsigned(next),
-            choice,
-        })))
-    }
-
     /// What an answer means by the resource's rules. One that is not asked for records cannot mean that there are none.
     fn meaning(
         &self,
@@ -344,20 +158,6 @@ impl<'a> Source<'a> {
     ) -> Result<Option<Meaning>, Failure> {
         let meaning = self.rules.meaning(status, values)?;
         Ok(meaning.filter(|meaning| *meaning != Meaning::Empty || !origin.is_aside))
-    }
-
-    /// Keeps an answer that says that there are no records.
-    async fn taken_empty(
-        &self,
-        wanted: &Wanted<'_>,
-        body: Body<'_>,
-        mut about: About,
-    ) -> Result<Outcome, Failure> {
-        about.origin.is_aside = true;
-        body.keep(0, about)
-            .await
-            .map_err(|error| internal(wanted, &error))?;
-        Ok(Outcome::Empty)
     }
 
     /// A refusal by what the body says.
@@ -370,111 +170,6 @@ impl<'a> Source<'a> {
             status,
             problem: String::new(),
             excerpt: excerpt.chars().take(EXCERPT).collect(),
-        }
-    }
-
-    fn reading(&self, wanted: &Wanted<'_>, content_type: Option<&str>) -> Reading<'_> {
-        let (targets, reader) = if wanted.origin.is_aside {
-            let reader = FormReader::new(&Format::default(), content_type, &[]);
-            (&self.aside, reader)
-        } else {
-            (&self.targets, self.records.begin(content_type))
-        };
-        Reading {
-            targets,
-            reader,
-            redactor: self.sender.redaction().map(Redaction::begin),
-            limit: self.limits.body_bytes,
-        }
-    }
-
-    /// Keeps an answer that has no records; where it leads, its values decide.
-    async fn taken_aside(
-        &self,
-        wanted: &Wanted<'_>,
-        body: Body<'_>,
-        mut found: Found,
-        about: About,
-        location: Option<String>,
-    ) -> Result<Outcome, Failure> {
-        if let Some(location) = location {
-            let location = self.credential.scrub(&location);
-            found
-                .meta
-                .entry("location".to_owned())
-                .or_insert(location.into());
-        }
-        let bytes = body.length();
-        body.keep(found.records, about)
-            .await
-            .map_err(|error| internal(wanted, &error))?;
-        Ok(Outcome::Taken(Box::new(Taken {
-            found,
-            bytes,
-            next: Position::End,
-            choice: None,
-        })))
-    }
-
-    fn next(
-        &self,
-        paginate: &Paginate,
-        wanted: &Wanted<'_>,
-        answer: Answer<'_>,
-    ) -> Result<Position, Failure> {
-        paginate::next(paginate, wanted.position, answer).map_err(|failure| {
-            let message = self.credential.scrub(&failure.message);
-            Failure::new(failure.name, message)
-        })
-    }
-
-    /// Where an answer leads by the paginator that it shows itself, for which its body was not yet searched.
-    fn next_by_choice(
-        &self,
-        choice: &Choice,
-        wanted: &Wanted<'_>,
-        answer: Answer<'_>,
-    ) -> Result<Position, Failure> {
-        let found = Found {
-            next: paginate::next_path(&choice.paginate)
-                .and_then(|path| answer.found.plain(&path.0)),
-            ..answer.found.clone()
-        };
-        let answer = Answer {
-            found: &found,
-            ..answer
-        };
-        self.next(&choice.paginate, wanted, answer)
-    }
-
-    fn untaken(
-        &self,
-        wanted: &Wanted<'_>,
-        about: &About,
-        untaken: &Untaken,
-    ) -> Result<Outcome, Failure> {
-        match untaken {
-            Untaken::Scan(ScanError::EndsEarly(_)) => {
-                let trouble = format!("answered {}, but the body {untaken}", about.status);
-                Ok(Outcome::Again {
-                    trouble,
-                    is_rate_limit: false,
-                    asked: None,
-                })
-            }
-            Untaken::Scan(_)
-            | Untaken::Malformed(_)
-            | Untaken::TooLarge(_)
-            | Untaken::Unredacted(_) => {
-                let kind = about.content_type.as_deref().unwrap_or("no content type");
-                let problem = self.credential.scrub(&format!("({kind}) {untaken}"));
-                Ok(Outcome::Refused(Refusal {
-                    status: about.status,
-                    problem,
-                    excerpt: String::new(),
-                }))
-            }
-            Untaken::Packing(_) => Err(internal(wanted, untaken)),
         }
     }
 
@@ -556,22 +251,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What an answer's meaning makes of it.
-fn meant(meaning: Meaning, refusal: Refusal, asked: Option<Duration>) -> Outcome {
-    let again = |is_rate_limit| Outcome::Again {
-        trouble: format!("answered {}: {}", refusal.status, refusal.excerpt),
-        is_rate_limit,
-        asked,
-    };
-    match meaning {
-        Meaning::Again => again(false),
-        Meaning::RateLimited => again(true),
-        Meaning::Unauthorized => Outcome::Unauthorized { status: 401 },
-        Meaning::Empty => Outcome::Empty,
-        Meaning::Error => Outcome::Refused(refusal),
-    }
-}
-
 /// What has to be known of a resource's bodies.
 fn targets(resource: &Resource, paginate: &Paginate, rules: &Rules) -> Targets {
     let field = resource.incremental.as_ref();
@@ -599,11 +278,4 @@ fn silent(first_byte: Duration) -> Outcome {
 
 fn answered(status: u16) -> String {
     format!("answered {status}")
-}
-
-fn internal(wanted: &Wanted<'_>, error: &dyn Error) -> Failure {
-    Failure::new(
-        FailureName::Internal,
-        format!("{}: the body {error}", wanted.request.name()),
-    )
 }

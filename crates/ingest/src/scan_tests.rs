@@ -1,6 +1,7 @@
 use super::*;
 use crate::cursor::CursorKind;
 use millrace_model::definition::FieldPath;
+use millrace_model::definition::pipeline::CursorValue;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -9,8 +9,12 @@
 
 mod budget;
 mod headers;
+mod local;
+mod terms;
 
 pub(crate) use headers::retry_after;
+pub(crate) use local::Pass;
+pub(crate) use terms::Terms;
 
 /// What hostile headers are tried on.
 #[cfg(test)]
@@ -18,13 +22,11 @@ pub(crate) mod hostile_headers {
     pub(crate) use super::headers::spacing;
 }
 
-use budget::{Breaker, Budget, Claim, Grant};
+use budget::{Breaker, Budget, Claim};
 use http::HeaderMap;
 use jiff::Timestamp;
-use millrace_model::definition::Connection;
-use millrace_model::definition::connection::RateLimit;
-use millrace_model::definition::pipeline::Resource;
-use millrace_model::{Failure, keys};
+use local::Local;
+use millrace_model::Failure;
 use millrace_store::json;
 use millrace_store::objects::Objects;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,84 +67,6 @@ pub(crate) struct Throttle {
     asking: tokio::sync::Mutex<()>,
 }
 
-/// What a definition says of a credential's limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
-    rates: Vec<RateLimit>,
-    concurrency: Option<u32>,
-    /// The longest that a request may take.
-    longest_ms: i64,
-}
-
-impl Terms {
-    /// The terms for a resource, and for each of the connection's credentials the key of the document that all who are
-    /// held to them share.
-    pub(crate) fn of(connection: &Connection, resource: &Resource) -> (Vec<String>, Self) {
-        let politeness = &connection.politeness;
-        let scope = resource.rate_scope.as_deref();
-        let scoped = scope.and_then(|name| politeness.scopes.get(name));
-        let secrets = connection.auth.credentials().iter();
-        let mut credentials: Vec<String> = secrets
-            .filter_map(|auth| {
-                let secret = auth.secret()?;
-                Some(match &secret.field {
-                    Some(field) => format!("{}.{field}", secret.name),
-                    None => secret.name.clone(),
-                })
-            })
-            .collect();
-        if credentials.is_empty() {
-            // Who shows no credential is known by the address that is called.
-            credentials.push(match url::Url::parse(&connection.base_url) {
-                Ok(url) => url.origin().ascii_serialization(),
-                Err(_) => connection.name.clone(),
-            });
-        }
-        let terms = Self {
-            rates: scoped.unwrap_or(&politeness.rates).clone(),
-            concurrency: politeness.concurrency,
-            longest_ms: millis(connection.timeouts.whole),
-        };
-        let keys = credentials
-            .iter()
-            .map(|credential| keys::limits(credential, scope));
-        (keys.collect(), terms)
-    }
-
-    /// Whether requests must be leased.
-    fn lease(&self) -> bool {
-        !self.rates.is_empty() || self.concurrency.is_some()
-    }
-}
-
-/// What this process holds and knows.
-#[derive(Debug, Default)]
-struct Local {
-    /// How many requests may be sent until `until`.
-    permits: u32,
-    until: i64,
-    /// How many may be under way until `places_until`.
-    places: u32,
-    places_until: i64,
-    /// When the requests that are under way were sent, by number; none once it is known that they count.
-    under_way: Vec<(u64, Option<i64>)>,
-    last_number: u64,
-    /// Until when somebody whose turn it is may wait for leave.
-    awaited_until: i64,
-    /// When requests counted that the document has not been told of.
-    spent: Vec<i64>,
-    paused_until: i64,
-    /// When the next request may go, where the source says that little is left.
-    next_at: i64,
-    spacing_ms: i64,
-    senders: u32,
-    /// When the document was read last.
-    read_at: i64,
-    breaker: Breaker,
-    /// How many requests failed one after the other.
-    failures: u32,
-}
-
 /// Whether a request may be sent.
 #[derive(Debug)]
 pub(crate) enum Entry {
@@ -162,13 +86,6 @@ impl Entry {
             Self::Wait(wait) | Self::Down(wait) => *wait,
         }
     }
-}
-
-/// Leave to send one request.
-#[derive(Debug)]
-pub(crate) struct Pass {
-    throttle: Arc<Throttle>,
-    number: u64,
 }
 
 /// What can be told without the document.
@@ -476,76 +393,6 @@ impl Throttle {
 
 /// How much longer than the longest request places are held.
 const LEASE_OF_PLACES_MS: i64 = 15_000;
-
-impl Local {
-    /// When requests counted, or will have counted, of which the document is to be told; and how many are under way.
-    /// What is left of the lease is given up with this: the document does not know it any more once it is told.
-    fn settle(&mut self, counts: bool) -> (Vec<i64>, u32) {
-        self.permits = 0;
-        for (_, sent) in &mut self.under_way {
-            if let Some(sent) = sent.take() {
-                self.spent.push(sent + ARRIVAL_MS);
-            }
-        }
-        if !counts {
-            self.spent.clear();
-        }
-        (self.spent.clone(), self.under_way.len() as u32)
-    }
-
-    fn take(&mut self, grant: &Grant, told: usize) {
-        self.forget(told);
-        self.senders = grant.senders;
-        self.permits = grant.permits;
-        self.until = grant.until;
-        self.places = grant.places;
-        self.places_until = if grant.places > 0 {
-            grant.places_until
-        } else {
-            0
-        };
-    }
-
-    /// Forgets the spent requests of which the document was told: the first ones.
-    fn forget(&mut self, told: usize) {
-        self.spent.drain(..told.min(self.spent.len()));
-    }
-
-    /// Notes that a request counts, at the latest now.
-    fn counted(&mut self, number: u64, now: i64) {
-        let under_way = self
-            .under_way
-            .iter_mut()
-            .find(|(known, _)| *known == number);
-        if let Some(sent) = under_way.and_then(|(_, sent)| sent.take()) {
-            self.spent.push(now.min(sent + ARRIVAL_MS));
-        }
-    }
-}
-
-impl Pass {
-    /// Notes that the answer has come: the request counts at the source from now on at the latest.
-    pub(crate) fn answered(&self) {
-        self.throttle.local().counted(self.number, now());
-    }
-
-    /// Notes what the source says of its limits in the answer.
-    pub(crate) async fn told(&self, headers: &HeaderMap) -> Result<(), Failure> {
-        self.throttle.told(headers).await
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut local = self.throttle.local();
-        local.counted(self.number, now());
-        local.under_way.retain(|(number, _)| *number != self.number);
-        if self.throttle.terms.rates.is_empty() {
-            // Nobody asks how many there were.
-            local.spent.clear();
-        }
-    }
-}
 
 fn now() -> i64 {
     Timestamp::now().as_millisecond()
