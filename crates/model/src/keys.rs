@@ -73,6 +73,12 @@ pub fn quarantine_again(key: &str) -> String {
     format!("{}-again.jsonl", key.trim_end_matches(".jsonl"))
 }
 
+/// The object in whose place one lies of which something had to stay in quarantine; none where it lies in no other's.
+pub fn quarantined_before(key: &str) -> Option<String> {
+    let before = key.strip_suffix("-again.jsonl")?;
+    Some(format!("{before}.jsonl"))
+}
+
 /// A request that failed for good.
 pub fn dead(pipeline: &str, resource: &str, run: &RunId, request: &str) -> String {
     format!("dead/{pipeline}/{resource}/{run}/{request}.json")

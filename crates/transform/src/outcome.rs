@@ -337,6 +337,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether the root has taken what was noted so, and with it all that hangs on it.
+    pub(crate) async fn has_noted(&self, note: &str) -> Result<bool, Failure> {
+        match self.found.get(&self.table.name) {
+            Some((table, _)) => Ok(table.has_noted(note).await?),
+            None => Ok(false),
+        }
+    }
+
     /// How varied a table's columns are known to be.
     pub(crate) async fn varied(&self, name: &str) -> Result<Varied, Failure> {
         match self.found.get(name) {

@@ -10,6 +10,7 @@ use millrace_model::definition::pipeline::WriteMode;
 use millrace_model::raw::Page;
 use millrace_model::step::{Counts, Deadline, Observer, StepInput, add_counts};
 use millrace_model::{Failure, FailureName, keys};
+use millrace_store::objects::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -80,7 +81,8 @@ impl Job<'_> {
     }
 
     async fn try_replay(&self, key: &str) -> Result<Counts, Failure> {
-        let Some(object) = self.objects.get(key).await? else {
+        let target = Target::open(&self.lake, &self.input.pipeline, &self.table).await?;
+        let Some(object) = self.left_to_take(key, &target).await? else {
             return Ok(Counts::new());
         };
         let sequence = keys::quarantined_part(key).unwrap_or_default();
@@ -89,7 +91,6 @@ impl Job<'_> {
         if records.is_empty() {
             return Ok(Counts::new());
         }
-        let target = Target::open(&self.lake, &self.input.pipeline, &self.table).await?;
         let source = Source::Kept {
             key: key.to_owned(),
             records,
@@ -111,6 +112,31 @@ impl Job<'_> {
         self.objects.delete(key).await?;
         self.raise(&report.findings);
         Ok(report.counts)
+    }
+}
+
+impl Job<'_> {
+    /// An object of the quarantine, unless a replay that ended too early has taken it, or has written it too early: what
+    /// stays lies beside what it was a part of until the rest is in the table.
+    async fn left_to_take(
+        &self,
+        key: &str,
+        target: &Target<'_>,
+    ) -> Result<Option<Object>, Failure> {
+        if let Some(before) = keys::quarantined_before(key)
+            && self.objects.get(&before).await?.is_some()
+        {
+            if !target.has_noted(&before).await? {
+                self.objects.delete(key).await?;
+                return Ok(None);
+            }
+            self.objects.delete(&before).await?;
+        }
+        if target.has_noted(key).await? {
+            self.objects.delete(key).await?;
+            return Ok(None);
+        }
+        Ok(self.objects.get(key).await?)
     }
 }
 

@@ -1,23 +1,10 @@
 //! Bodies that are broken, stores that fail, steps that meet.
 
 use crate::harness::{Harness, TABLE, rows};
-use async_trait::async_trait;
-use futures::stream::BoxStream;
-use millrace_lake::Lake;
+use crate::mortal::Life;
 use millrace_model::definition::pipeline::WriteMode;
 use millrace_model::step::{Deadline, Next, StepInput, Unobserved};
-use millrace_transform::Transform;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use url::Url;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_body_is_named_with_object_page_and_byte() {
@@ -116,82 +103,6 @@ async fn steps_that_run_at_once_leave_what_one_leaves() {
     }
 }
 
-/// A killed process writes no more: from its so-manieth write on, this store refuses all.
-#[derive(Debug)]
-struct Mortal {
-    inner: LocalFileSystem,
-    left: AtomicUsize,
-}
-
-impl Mortal {
-    fn write(&self) -> Result<()> {
-        let alive = self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            })
-            .is_ok();
-        if alive {
-            return Ok(());
-        }
-        Err(object_store::Error::Generic {
-            store: "mortal",
-            source: "killed".into(),
-        })
-    }
-}
-
-impl fmt::Display for Mortal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Mortal")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Mortal {
-    async fn put_opts(
-        &self,
-        path: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        self.write()?;
-        self.inner.put_opts(path, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.write()?;
-        self.inner.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(path, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        paths: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_dies_anywhere_is_done_by_the_next_one() {
     for write in [
@@ -208,17 +119,9 @@ async fn a_step_that_dies_anywhere_is_done_by_the_next_one() {
             shop.pull(&[&[r#"[{"id":2,"a":[20,21],"new":true},{"id":3,"b":["y"]}]"#]])
                 .await;
             let input = shop.pinned().await;
-            let store = Mortal {
-                inner: LocalFileSystem::new(),
-                left: AtomicUsize::new(writes),
-            };
-            let url = Url::from_directory_path(shop.path()).expect("a URL");
-            let mortal = Transform::over(
-                shop.objects.clone(),
-                shop.url(),
-                Lake::over(Arc::new(store), url),
-            );
-            let survived = mortal
+            let life = Life::of(writes);
+            let survived = life
+                .transform(&shop)
                 .run(&input, Deadline::NONE, &Unobserved)
                 .await
                 .is_ok();

@@ -17,7 +17,7 @@ use std::path::Path;
 const SUBJECT: &str = "subject-4711";
 
 /// The objects under a folder whose bytes, decompressed, have the text.
-fn traces(folder: &Path, text: &str) -> Vec<String> {
+pub fn traces(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("listed") {
         let path = entry.expect("an entry").path();

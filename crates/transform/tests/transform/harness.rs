@@ -70,6 +70,21 @@ impl Harness {
         }
     }
 
+    /// The same in a folder of its own.
+    pub fn fork(&self) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        copy(self.folder.path(), folder.path());
+        Self {
+            objects: Arc::new(Folder::new(folder.path())),
+            folder,
+            table: self.table.clone(),
+            format: self.format.clone(),
+            records: self.records,
+            others: self.others.clone(),
+            runs: self.runs,
+        }
+    }
+
     /// Another table, of a resource of its own.
     pub fn also(&mut self, name: &str, key: &[&str]) {
         self.others.push(Table {
@@ -380,6 +395,24 @@ impl Harness {
             .iter()
             .map(|field| (field.name().clone(), field.data_type().to_string()))
             .collect()
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).expect("made");
+            copy(&entry.path(), &target);
+        } else {
+            // The time at which a file was written matters to what removes files.
+            let modified = entry.metadata().and_then(|data| data.modified());
+            std::fs::copy(entry.path(), &target).expect("copied");
+            let file = std::fs::File::options().write(true).open(&target);
+            let set = file.and_then(|file| file.set_modified(modified?));
+            set.expect("set");
+        }
     }
 }
 
