@@ -45,5 +45,7 @@ locals {
     operators_secret    = local.own_secrets.operators
     store_owner_secret  = local.own_secrets.store_owner
     store_reader_secret = local.own_secrets.store_reader
+    # The rest of its disk is for the log of what it does, and for Lambda.
+    refine_spill_mib = tostring(module.catalog.functions.refine.disk_mb - 256)
   }
 }

@@ -32,6 +32,11 @@ resource "aws_lambda_function" "this" {
     )
   }
 
+  # 512 MB is what there is where nothing is said.
+  ephemeral_storage {
+    size = try(each.value.disk_mb, 512)
+  }
+
   logging_config {
     log_format = "Text" # the functions write JSON lines themselves
     log_group  = aws_cloudwatch_log_group.function[each.key].name

@@ -8,6 +8,7 @@ locals {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
     ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "leases/", "runs/"]
     transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
+    refine    = ["definitions/pinned/", "tables/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
     serve     = ["definitions/endpoints/"]
   }
@@ -16,6 +17,7 @@ locals {
     trigger   = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
     ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
     transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
+    refine    = ["definitions/pinned/*", "tables/*", "runs/*"]
     publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
     serve     = ["definitions/endpoints/*"]
   }
@@ -24,6 +26,7 @@ locals {
     trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
     ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
     transform = ["tables/*", "quarantine/*", "runs/*"]
+    refine    = ["tables/*", "runs/*"]
     publish   = ["runs/*"]
     serve     = []
   }
@@ -33,6 +36,7 @@ locals {
     trigger   = []
     ingest    = ["raw/*/segment/*"]
     transform = ["tables/*"]
+    refine    = ["tables/*"]
     publish   = []
     serve     = []
   }
@@ -41,6 +45,7 @@ locals {
     trigger   = [local.own_secrets.operators]
     ingest    = sort(module.catalog.secrets.ingest)
     transform = []
+    refine    = []
     publish   = [local.own_secrets.store_owner]
     serve     = concat(sort(module.catalog.secrets.serve), [local.own_secrets.store_reader])
   }
@@ -50,6 +55,7 @@ locals {
     trigger   = []
     ingest    = sort(module.catalog.written_secrets)
     transform = []
+    refine    = []
     publish   = []
     serve     = []
   }

@@ -7,6 +7,7 @@ resource "aws_sfn_state_machine" "pipeline" {
     trigger_arn   = local.function_arns.trigger
     ingest_arn    = local.function_arns.ingest
     transform_arn = local.function_arns.transform
+    refine_arn    = local.function_arns.refine
     publish_arn   = local.function_arns.publish
     cluster_arn   = local.cluster_arn
     # The family, not a revision of it: a run that is under way when the task is deployed anew goes on with the new one.
@@ -47,7 +48,7 @@ resource "aws_iam_role_policy" "pipeline" {
         Sid      = "InvokeSteps"
         Effect   = "Allow"
         Action   = ["lambda:InvokeFunction"]
-        Resource = [for name in ["ingest", "publish", "transform", "trigger"] : local.function_arns[name]]
+        Resource = [for name in ["ingest", "publish", "refine", "transform", "trigger"] : local.function_arns[name]]
       },
       {
         Sid       = "RunTask"

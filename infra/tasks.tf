@@ -48,13 +48,19 @@ resource "aws_ecs_task_definition" "task" {
     cpu_architecture        = upper(var.architecture)
   }
 
+  # A disk of the task's own, empty at its start and gone with it.
+  volume {
+    name = "spill"
+  }
+
   # The state machine finds its container by the name `task`, and adds the token and the step to its environment.
   container_definitions = jsonencode([{
     name                   = "task"
     image                  = var.task_image
     essential              = true
     user                   = "65532:65532" # nobody's, as in the image
-    readonlyRootFilesystem = true          # a step keeps nothing on the disk
+    readonlyRootFilesystem = true          # a step keeps nothing on the disk but what a query's memory does not hold
+    mountPoints            = [{ sourceVolume = "spill", containerPath = "/tmp", readOnly = false }]
     # Time to leave a checkpoint where Fargate takes the machine away; the most that Fargate gives.
     stopTimeout = 120
     environment = [

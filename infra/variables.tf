@@ -72,8 +72,8 @@ variable "functions" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.functions) : contains(["trigger", "ingest", "transform", "publish", "serve"], name)])
-    error_message = "The functions are trigger, ingest, transform, publish and serve."
+    condition     = alltrue([for name in keys(var.functions) : contains(["trigger", "ingest", "transform", "refine", "publish", "serve"], name)])
+    error_message = "The functions are trigger, ingest, transform, refine, publish and serve."
   }
 }
 

@@ -12,6 +12,28 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("millrace-records", &["millrace-model"]),
     ("millrace-lake", &["millrace-model", "millrace-store"]),
     ("millrace-postgres", &["millrace-model", "millrace-store"]),
+    ("millrace-expect", &["millrace-model", "millrace-lake"]),
+    ("millrace-engine", &["millrace-lake"]),
+    (
+        "millrace-refine",
+        &[
+            "millrace-engine",
+            "millrace-expect",
+            "millrace-lake",
+            "millrace-model",
+            "millrace-store",
+        ],
+    ),
+    (
+        "refine",
+        &[
+            "millrace-lake",
+            "millrace-model",
+            "millrace-refine",
+            "millrace-runtime",
+            "millrace-store",
+        ],
+    ),
     (
         "millrace-ingest",
         &["millrace-model", "millrace-records", "millrace-store"],
@@ -19,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "millrace-transform",
         &[
+            "millrace-expect",
             "millrace-model",
             "millrace-records",
             "millrace-store",
@@ -104,6 +127,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-runtime",
             "millrace-ingest",
             "millrace-transform",
+            "millrace-refine",
             "millrace-publish",
         ],
     ),
@@ -155,6 +179,12 @@ const MUST_NOT_LINK: &[(&str, &[&str])] = &[
         &["deltalake-core", "arrow", "tokio-postgres", "reqwest"],
     ),
     ("ingest", &["deltalake-core", "arrow", "tokio-postgres"]),
+    ("transform", &["datafusion"]),
+    ("publish", &["datafusion"]),
+    (
+        "millrace-refine",
+        &["lambda_runtime", "aws-config", "tokio-postgres"],
+    ),
     ("serve", &["deltalake-core", "datafusion", "arrow"]),
 ];
 
@@ -315,7 +345,7 @@ fn light_packages_do_not_link_heavy_ones() {
 }
 
 #[test]
-fn only_the_lake_names_deltalake_and_only_the_runtime_names_lambda() {
+fn each_heavy_library_is_named_in_one_place() {
     let mut broken = Vec::new();
     for package in Metadata::read().members() {
         for dependency in package
@@ -325,6 +355,7 @@ fn only_the_lake_names_deltalake_and_only_the_runtime_names_lambda() {
         {
             let owner = match dependency.name.as_str() {
                 "deltalake-core" | "deltalake" => "millrace-lake",
+                "datafusion" => "millrace-engine",
                 "lambda_runtime" => "millrace-runtime",
                 _ => continue,
             };

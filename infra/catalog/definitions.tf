@@ -12,7 +12,8 @@ locals {
   endpoints   = { for name, file in local.files.endpoint : name => yamldecode(file(file)) }
 
   # Key in the lake => file. The steps read the definitions there, as they are written here.
-  definitions = merge([
-    for kind, files in local.files : { for name, file in files : "definitions/${kind}s/${name}.yaml" => file }
-  ]...)
+  definitions = merge(
+    { for file in fileset("${var.root}/models", "*.sql") : "definitions/models/${file}" => "${var.root}/models/${file}" },
+    [for kind, files in local.files : { for name, file in files : "definitions/${kind}s/${name}.yaml" => file }]...
+  )
 }

@@ -29,6 +29,18 @@ locals {
       reaches_database = false
       environment      = { MILLRACE_LAKE = "lake" }
     }
+    refine = {
+      description = "Delta to Delta, by SQL"
+      # Half of it is a query's; what does not fit goes to the disk.
+      memory_mb        = 2048
+      disk_mb          = 4096
+      timeout_seconds  = 900
+      reaches_database = false
+      environment = {
+        MILLRACE_LAKE            = "lake"
+        MILLRACE_QUERY_SPILL_MIB = "refine_spill_mib"
+      }
+    }
     publish = {
       description      = "Delta to the operational store"
       memory_mb        = 1024
@@ -57,7 +69,7 @@ locals {
   tasks = {
     task = {
       description = "A step that would outlive a Lambda"
-      steps       = ["ingest", "transform", "publish"]
+      steps       = ["ingest", "transform", "refine", "publish"]
       environment = {
         MILLRACE_LAKE         = "lake"
         MILLRACE_STORE_SECRET = "store_owner_secret"

@@ -25,7 +25,7 @@ run "defaults" {
   command = plan
 
   assert {
-    condition     = keys(aws_lambda_function.this) == ["ingest", "publish", "serve", "transform", "trigger"]
+    condition     = keys(aws_lambda_function.this) == ["ingest", "publish", "refine", "serve", "transform", "trigger"]
     error_message = "A function is a Lambda of its own name."
   }
 
@@ -43,6 +43,7 @@ run "defaults" {
       } == {
       ingest    = null
       publish   = "millrace/store/owner"
+      refine    = null
       serve     = "millrace/store/reader"
       transform = null
       trigger   = null
@@ -140,6 +141,7 @@ run "least_privilege" {
       } == {
       ingest    = ["sales/crm-??????", "sales/people-??????", "sales/shop-??????", "sales/shop_app-??????"]
       publish   = ["millrace/store/owner-??????"]
+      refine    = []
       serve     = ["millrace/consumers-??????", "millrace/store/reader-??????"]
       transform = []
       trigger   = ["millrace/operators-??????"]
@@ -166,6 +168,7 @@ run "least_privilege" {
       } == {
       ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
       publish   = ["runs/*"]
+      refine    = ["tables/*", "runs/*"]
       serve     = []
       transform = ["tables/*", "quarantine/*", "runs/*"]
       trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
@@ -197,7 +200,7 @@ run "task_and_state_machine" {
 
   assert {
     condition = alltrue([
-      for state in ["Plan Run", "Ingest Resources", "Transform Tables", "Publish Tables", "Record Run"] :
+      for state in ["Plan Run", "Ingest Resources", "Transform Tables", "Refine Models", "Publish Tables", "Record Run"] :
       jsondecode(aws_sfn_state_machine.pipeline.definition).States[state].Catch == [{ ErrorEquals = ["States.ALL"], Next = "Record Failure" }]
     ])
     error_message = "Whatever goes wrong goes the one way to Record Failure."
@@ -208,17 +211,17 @@ run "task_and_state_machine" {
     error_message = "No failure is retried but by its name."
   }
 
-  # The three maps are one form, thrice: only the step's name, the items' name and the concurrency differ.
+  # The four maps are one form: only the step's name, the items' name and the concurrency differ.
   assert {
     condition = length(distinct([
-      for map in [["Ingest", "Resource", "ingest"], ["Transform", "Table", "transform"], ["Publish", "Table", "publish"]] :
+      for map in [["Ingest", "Resource", "ingest"], ["Transform", "Table", "transform"], ["Refine", "Model", "refine"], ["Publish", "Table", "publish"]] :
       jsonencode({
         for name, state in jsondecode(aws_sfn_state_machine.pipeline.definition).States["${map[0]} ${map[1]}s"].ItemProcessor.States :
         replace(replace(name, "${map[0]} ${map[1]}", "Do"), map[0], "Do") =>
         replace(replace(replace(jsonencode(state), "${map[0]} ${map[1]}", "Do"), map[0], "Do"), map[2], "do")
       })
     ])) == 1
-    error_message = "Ingest, transform and publish are conducted in the same way."
+    error_message = "Ingest, transform, refine and publish are conducted in the same way."
   }
 
   assert {

@@ -20,6 +20,7 @@ _STEP = {"run": "earthquakes-20260101T000000Z-00000001", "pipeline": "earthquake
 _PLAN = {
     "ingest": [{**_STEP, "name": "quakes", "invocation": 0}],
     "transform": [{**_STEP, "name": "quakes", "invocation": 0}],
+    "refine": [{**_STEP, "name": "daily", "invocation": 0}],
     "publish": [{**_STEP, "name": "seismology.quakes", "invocation": 0}],
 }
 
@@ -91,7 +92,7 @@ class Conductor(unittest.TestCase):
         for path in self.cloud.stub.iterdir():
             path.unlink()
         self.cloud.script("trigger", f"answer {json.dumps(_PLAN)}", "answer {}")
-        for name in ("ingest", "transform", "publish", "task"):
+        for name in ("ingest", "transform", "refine", "publish", "task"):
             self.cloud.script(name, "next done")
 
     def _start(self) -> str:
@@ -107,14 +108,15 @@ class Conductor(unittest.TestCase):
 
     def test_a_run_goes_through_its_steps_in_order(self) -> None:
         self.assertEqual(self._run()["status"], "SUCCEEDED")
-        names = ("trigger", "ingest", "transform", "publish")
+        names = ("trigger", "ingest", "transform", "refine", "publish")
         asked = sorted((entry for name in names for entry in self.cloud.asked(name)), key=lambda entry: entry["at"])
         self.assertEqual(
-            [entry["function"] for entry in asked], ["trigger", "ingest", "transform", "publish", "trigger"]
+            [entry["function"] for entry in asked],
+            ["trigger", "ingest", "transform", "refine", "publish", "trigger"],
         )
         self.assertEqual(asked[0]["event"], {"step": "plan", **_STEP})
         self.assertEqual(asked[1]["event"], _PLAN["ingest"][0])
-        self.assertEqual(asked[4]["event"], {"step": "record", **_STEP})
+        self.assertEqual(asked[5]["event"], {"step": "record", **_STEP})
 
     def test_a_step_is_called_again_while_there_is_more_and_after_a_wait(self) -> None:
         self.cloud.script("ingest", "next more", "next wait 20", "next done")
@@ -124,7 +126,7 @@ class Conductor(unittest.TestCase):
         self.assertGreater(asked[2]["at"] - asked[1]["at"], 1.9)
 
     def test_a_step_goes_on_as_a_task(self) -> None:
-        for step in ("ingest", "transform", "publish"):
+        for step in ("ingest", "transform", "refine", "publish"):
             with self.subTest(step):
                 self.setUp()
                 self.cloud.script(step, "next more", "next task")
@@ -267,6 +269,10 @@ class Conductor(unittest.TestCase):
             ("transform", put("tables/e/q/2"), True),
             ("transform", put("raw/e/q/r/segment/3"), False),
             ("transform", secret("millrace/usgs"), False),
+            ("refine", get("tables/e/q/1"), True),
+            ("refine", put("tables/e/q/2"), True),
+            ("refine", get("raw/e/q/r/segment/1"), False),
+            ("refine", secret("millrace/store/owner"), False),
             ("publish", get("tables/e/q/1"), True),
             ("publish", put("tables/e/q/3"), False),
             ("publish", secret("millrace/store/owner"), True),

@@ -6,6 +6,7 @@ mod faults;
 mod faulty;
 mod five_minutes;
 mod killed;
+mod models;
 mod published;
 mod refused;
 mod store;

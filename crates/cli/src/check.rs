@@ -1,11 +1,16 @@
 //! `millrace check`: all definitions, all errors at once; with a store, whether it can answer every route by an index; with
 //! an old contract, what the new one breaks of it.
 
+use crate::conduct;
 use crate::table::{green, red};
 use crate::workspace::{STORE_READER, Workspace};
 use anyhow::Context;
 use clap::Args;
+use millrace_lake::Lake;
+use millrace_model::Failure;
+use millrace_model::definition::Pipeline;
 use millrace_model::definition::set::DefinitionSet;
+use millrace_refine::Refine;
 use millrace_serve::check::Checked;
 use millrace_serve::{Serve, contract};
 use millrace_store::secrets::LocalSecrets;
@@ -41,6 +46,16 @@ impl Check {
                 &format!("problems in {} files", files.len()),
             ));
         }
+        let failures = on_lake(workspace, &set).await?;
+        for failure in &failures {
+            println!("{}", failure.message);
+        }
+        if !failures.is_empty() {
+            return Ok(not_ok(
+                failures.len(),
+                "models that do not fit the tables of the last run",
+            ));
+        }
         if let Some(store) = &self.store {
             let checked = on_store(workspace, &set, store).await?;
             for finding in &checked.findings {
@@ -74,6 +89,18 @@ impl Check {
         );
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is wrong with models, as far as the tables tell that were made here.
+async fn on_lake(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<Vec<Failure>> {
+    let mut failures = Vec::new();
+    let with_models = |pipeline: &&Pipeline| !pipeline.models.is_empty();
+    for pipeline in set.pipelines.values().filter(with_models) {
+        let lake = Lake::at(&workspace.lake()?.display().to_string())?;
+        let refine = Refine::new(workspace.objects()?, lake, conduct::room());
+        failures.extend(refine.check(pipeline).await?);
+    }
+    Ok(failures)
 }
 
 async fn on_store(

@@ -16,6 +16,7 @@ use millrace_model::step::{
 };
 use millrace_model::{Failure, keys};
 use millrace_publish::Publish;
+use millrace_refine::{Limits as Room, Refine};
 use millrace_store::ledger::{Filter, Ledger};
 use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
@@ -23,9 +24,13 @@ use millrace_store::{LakeUrl, definitions, json};
 use millrace_transform::Transform;
 use rand::Rng as _;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How many bytes of memory a model may take, and how many on disk.
+const MODEL_MEMORY: usize = 1024 * 1024 * 1024;
+const MODEL_SPILL: u64 = 16 * 1024 * 1024 * 1024;
 /// How many names are listed at once.
 const LISTED: usize = 1_000;
 
@@ -35,6 +40,7 @@ pub struct Conductor {
     ledger: Ledger,
     ingest: Ingest,
     transform: Transform,
+    refine: Refine,
     publish: Publish,
     /// When its runs say that they began; now, where there is none.
     began: Option<jiff::Timestamp>,
@@ -60,6 +66,7 @@ impl Conductor {
             ledger: Ledger::new(Arc::clone(&objects)),
             ingest: Ingest::new(Arc::clone(&objects), Arc::clone(&secrets)),
             transform: Transform::new(Arc::clone(&objects), lake),
+            refine: Refine::new(Arc::clone(&objects), tables.clone(), room()),
             publish: Publish::new(
                 Arc::clone(&objects),
                 tables,
@@ -91,7 +98,10 @@ impl Conductor {
             let (kind, name) = file
                 .split_once("s/")
                 .context("a definition lies in a folder of its kind")?;
-            let key = keys::definition(kind, name.trim_end_matches(".yaml"));
+            let key = match kind {
+                "model" => keys::model_file(name),
+                _ => keys::definition(kind, name.trim_end_matches(".yaml")),
+            };
             self.objects.put(&key, text.into()).await?;
         }
         Ok(())
@@ -245,12 +255,20 @@ impl Conductor {
             .tables
             .iter()
             .map(|table| (StepKind::Transform, table.name.clone()));
+        let models = pipeline
+            .models
+            .iter()
+            .map(|model| (StepKind::Refine, model.name.clone()));
         let publishes = pipeline
             .publish
             .iter()
             .map(|publish| (StepKind::Publish, publish.target()));
         let last = if publish { pipeline.publish.len() } else { 0 };
-        for (kind, name) in ingests.chain(transforms).chain(publishes.take(last)) {
+        for (kind, name) in ingests
+            .chain(transforms)
+            .chain(models)
+            .chain(publishes.take(last))
+        {
             let bar = Bar::new(kind, &name, &bars);
             let started = Instant::now();
             let counts = self
@@ -298,8 +316,19 @@ impl Conductor {
         match kind {
             StepKind::Ingest => self.ingest.run(input, Deadline::NONE, bar).await,
             StepKind::Transform => self.transform.run(input, Deadline::NONE, bar).await,
+            StepKind::Refine => self.refine.run(input, Deadline::NONE, bar).await,
             StepKind::Publish => self.publish.run(input, Deadline::NONE, bar).await,
         }
+    }
+}
+
+/// What models may take of this machine.
+pub fn room() -> Room {
+    Room {
+        memory: MODEL_MEMORY,
+        spill: std::env::temp_dir(),
+        spill_bytes: MODEL_SPILL,
+        threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     }
 }
 

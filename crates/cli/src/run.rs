@@ -141,18 +141,24 @@ pub async fn show(
         ""
     };
     println!("{} {}{resumed}", green("done:"), summary.run);
-    for made in &set.pipelines[pipeline].tables {
-        let Some(found) = lake.table(&keys::table(pipeline, &made.name)).await? else {
+    let pipeline_of = &set.pipelines[pipeline];
+    let tables = pipeline_of
+        .tables
+        .iter()
+        .map(|table| (&table.name, &table.key));
+    let models = pipeline_of
+        .models
+        .iter()
+        .map(|model| (&model.name, &model.key));
+    for (name, key) in tables.chain(models) {
+        let Some(found) = lake.table(&keys::table(pipeline, name)).await? else {
             continue;
         };
         let rows = found.rows().map_or_else(String::new, |rows| {
             format!(" ({} rows)", table::grouped(rows))
         });
-        println!("\n{}{rows}", bold(&made.name));
-        println!(
-            "{}",
-            table::batches(&found.preview(SHOWN).await?, &made.key)?
-        );
+        println!("\n{}{rows}", bold(name));
+        println!("{}", table::batches(&found.preview(SHOWN).await?, key)?);
     }
     Ok(())
 }

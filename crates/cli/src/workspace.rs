@@ -18,8 +18,13 @@ pub const STORE_OWNER: &str = "millrace/store/owner";
 /// The name under which the reader's are.
 pub const STORE_READER: &str = "millrace/store/reader";
 
-/// The three kinds' folders.
-const KINDS: [&str; 3] = ["connection", "pipeline", "endpoint"];
+/// The folders of the definitions, with how their files' names end.
+const FOLDERS: [(&str, &str); 4] = [
+    ("connections", "yaml"),
+    ("pipelines", "yaml"),
+    ("models", "sql"),
+    ("endpoints", "yaml"),
+];
 
 /// A folder of definitions, and the state that belongs to it.
 pub struct Workspace {
@@ -118,7 +123,7 @@ impl Workspace {
         set: &DefinitionSet,
     ) -> anyhow::Result<(Vec<EndpointTests>, Vec<Problem>)> {
         let (mut tests, mut problems) = (Vec::new(), Vec::new());
-        for (file, text) in self.files_of("endpoints/tests")? {
+        for (file, text) in self.files_of("endpoints/tests", "yaml")? {
             match parse::endpoint_tests(&file, &text) {
                 Ok(found) if set.endpoints.contains_key(&found.endpoint) => tests.push(found),
                 Ok(found) => problems.push(Problem {
@@ -139,15 +144,15 @@ impl Workspace {
     /// The definitions' files: `pipelines/orders.yaml` and its text.
     pub fn files(&self) -> anyhow::Result<Vec<(String, String)>> {
         let mut files = Vec::new();
-        for kind in KINDS {
-            files.extend(self.files_of(&format!("{kind}s"))?);
+        for (folder, extension) in FOLDERS {
+            files.extend(self.files_of(folder, extension)?);
         }
         files.sort();
         Ok(files)
     }
 
-    /// The YAML files of one folder; none where there is no such folder.
-    fn files_of(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+    /// The files of one folder whose names end so; none where there is no such folder.
+    fn files_of(&self, name: &str, extension: &str) -> anyhow::Result<Vec<(String, String)>> {
         let folder = self.directory.join(name);
         let Ok(entries) = std::fs::read_dir(&folder) else {
             return Ok(Vec::new());
@@ -157,7 +162,7 @@ impl Workspace {
             let path = entry
                 .with_context(|| format!("cannot read {}", folder.display()))?
                 .path();
-            let Some(file) = yaml_name(&path) else {
+            let Some(file) = named(&path, extension) else {
                 continue;
             };
             let text = std::fs::read_to_string(&path)
@@ -169,12 +174,11 @@ impl Workspace {
     }
 }
 
-fn yaml_name(path: &Path) -> Option<&str> {
+/// The file's name, where it ends so and is not hidden.
+fn named<'p>(path: &'p Path, extension: &str) -> Option<&'p str> {
     let name = path.file_name()?.to_str()?;
-    let is_yaml = path
-        .extension()
-        .is_some_and(|extension| extension == "yaml");
-    (is_yaml && !name.starts_with('.')).then_some(name)
+    let is_wanted = path.extension().is_some_and(|found| found == extension);
+    (is_wanted && !name.starts_with('.')).then_some(name)
 }
 
 /// Writes a file that its owner alone can read, whole or not at all, whenever this process is killed.

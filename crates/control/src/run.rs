@@ -9,13 +9,15 @@ use millrace_model::{Failure, FailureName};
 use millrace_store::definitions;
 use serde::{Deserialize, Serialize};
 
-/// The items of the state machine's three maps.
+/// The items of the state machine's four maps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// One for each resource.
     pub ingest: Vec<StepInput>,
     /// One for each table.
     pub transform: Vec<StepInput>,
+    /// One for each model, in the order in which they are made.
+    pub refine: Vec<StepInput>,
     /// One for each target.
     pub publish: Vec<StepInput>,
 }
@@ -83,6 +85,11 @@ impl Control {
                 .tables
                 .iter()
                 .map(|table| input(&table.name))
+                .collect(),
+            refine: pipeline
+                .models
+                .iter()
+                .map(|model| input(&model.name))
                 .collect(),
             publish: pipeline
                 .publish

@@ -33,7 +33,12 @@ impl Control {
     pub(crate) async fn defined(&self, pipeline: &str) -> Result<Defined, Failure> {
         let (set, problems) = definitions::read_set(self.objects.as_ref()).await?;
         let known = set.pipelines.contains_key(pipeline);
-        let is_own = |problem: &Problem| is_definition(&problem.file, "pipelines", pipeline);
+        let models = set.pipelines.get(pipeline).map(|found| &found.models);
+        let models = models.into_iter().flatten();
+        let files: Vec<String> = models.filter_map(|model| model.file.clone()).collect();
+        let is_own = |problem: &Problem| {
+            is_definition(&problem.file, "pipelines", pipeline) || files.contains(&problem.file)
+        };
         let (own, others): (Vec<_>, Vec<_>) = problems.into_iter().partition(is_own);
         Ok(match set.pin(pipeline) {
             Ok(pinned) if own.is_empty() => Defined::Sound(Box::new(pinned)),

@@ -1,6 +1,7 @@
 use crate::commit::{Commit, create};
 use crate::error::{Error, ErrorKind};
-use crate::table::Table;
+use crate::scan::Scan;
+use crate::table::{DataFile, Table};
 use crate::writer::Writer;
 use arrow::datatypes::SchemaRef;
 use deltalake_core::logstore::{
@@ -95,6 +96,12 @@ impl Lake {
     pub fn writer(&self, key: &str, schema: SchemaRef) -> Writer {
         let store = PrefixStore::new(self.store.clone(), self.path(key));
         Writer::new(key, Arc::new(store), schema)
+    }
+
+    /// Reads files that a writer made and no commit names yet, as rows of that schema.
+    pub fn scan(&self, key: &str, schema: SchemaRef, files: Vec<DataFile>) -> Scan {
+        let store = PrefixStore::new(self.store.clone(), self.path(key));
+        Scan::new(key, Arc::new(store), schema, files)
     }
 
     /// The keys of the tables whose key starts so, in order.

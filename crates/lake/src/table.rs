@@ -217,7 +217,8 @@ impl Table {
         &self.delta
     }
 
-    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+    /// The store of its files, whose root is the table's folder.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
         self.delta.object_store()
     }
 }

@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod endpoint_tests;
 pub mod expectation;
 pub mod format;
+pub mod model;
 pub mod nesting;
 pub mod paginate;
 pub mod parse;

@@ -12,6 +12,14 @@ pub fn definitions(kind: &str) -> String {
     format!("definitions/{kind}s/")
 }
 
+/// The folder of the files that hold models' SELECTs.
+pub const MODEL_FILES: &str = "definitions/models/";
+
+/// The file of that name that holds a model's SELECT: `daily.sql`.
+pub fn model_file(name: &str) -> String {
+    format!("{MODEL_FILES}{name}")
+}
+
 /// The definition that a run pinned, by its version (SHA-256 in hexadecimal).
 pub fn pinned(version: &str) -> String {
     format!("definitions/pinned/{version}.json")

@@ -39,6 +39,13 @@ impl RunId {
         &self.0[..self.0.len() - SUFFIX]
     }
 
+    /// A number that no other run of the pipeline has: its time, then what tells it apart within that second.
+    pub fn number(&self) -> u64 {
+        let discriminator = self.0.rsplit('-').next().unwrap_or_default();
+        let discriminator = u64::from_str_radix(discriminator, 16).unwrap_or_default();
+        (self.began().as_second().cast_unsigned() << 32) | discriminator
+    }
+
     /// When it was started.
     pub fn began(&self) -> jiff::Timestamp {
         let at = self.0.len() - SUFFIX + 1;

@@ -3,6 +3,7 @@
 mod bind;
 mod functions;
 mod index;
+mod model;
 mod shape;
 mod walk;
 
@@ -10,7 +11,9 @@ use crate::definition::Endpoint;
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Tokenizer;
+use sqlparser::tokenizer::{TokenWithSpan, Tokenizer};
+
+pub use model::{ModelQuery, Read};
 
 /// The longest query, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -25,6 +28,16 @@ pub struct QueryError(String);
 impl QueryError {
     fn new(message: impl Into<String>) -> Self {
         Self(message.into())
+    }
+
+    fn of(error: &dyn std::fmt::Display) -> Self {
+        Self(format!("this is not PostgreSQL's SQL: {error}"))
+    }
+
+    /// The line of the query that it is about, from 1, where it says so.
+    pub fn line(&self) -> Option<u64> {
+        let (_, behind) = self.0.rsplit_once(" at Line: ")?;
+        behind.split(',').next()?.trim().parse().ok()
     }
 }
 
@@ -66,8 +79,8 @@ impl Query {
 
     fn of(sql: String, parameters: Vec<String>) -> Result<Self, QueryError> {
         let statements = statements(&sql)?;
-        let query = walk::only_select(&statements)?;
-        let relations = walk::relations(query)?;
+        let query = walk::only_select(&statements, "an endpoint")?;
+        let relations = walk::reads(query, None)?.relations.into_keys().collect();
         Ok(Self {
             order_by: shape::order_by(query),
             output_columns: shape::output_columns(query)?,
@@ -141,22 +154,22 @@ impl Query {
 }
 
 fn statements(sql: &str) -> Result<Vec<Statement>, QueryError> {
-    let not_sql = |error: &dyn std::fmt::Display| {
-        QueryError::new(format!("this is not PostgreSQL's SQL: {error}"))
-    };
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize_with_location()
-        .map_err(|error| not_sql(&error))?;
+    let tokens = tokens(sql)?;
     if tokens.len() > MAX_TOKENS {
         return Err(QueryError::new(format!(
             "the query has more than {MAX_TOKENS} words and signs; make it simpler"
         )));
     }
-    Parser::new(&dialect)
+    Parser::new(&PostgreSqlDialect {})
         .with_tokens_with_locations(tokens)
         .parse_statements()
-        .map_err(|error| not_sql(&error))
+        .map_err(|error| QueryError::of(&error))
+}
+
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
+    Tokenizer::new(&PostgreSqlDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| QueryError::of(&error))
 }
 
 /// The indexes that endpoints need of a table, in every order that their callers may choose. An error names the route.

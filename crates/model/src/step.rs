@@ -15,6 +15,8 @@ pub enum StepKind {
     Ingest,
     /// Raw → Delta.
     Transform,
+    /// Delta → Delta, by SQL.
+    Refine,
     /// Delta → store.
     Publish,
 }
@@ -25,6 +27,7 @@ impl StepKind {
         match self {
             Self::Ingest => "ingest",
             Self::Transform => "transform",
+            Self::Refine => "refine",
             Self::Publish => "publish",
         }
     }
@@ -39,7 +42,7 @@ pub struct StepInput {
     pub pipeline: String,
     /// The version of the pinned definition.
     pub definition: String,
-    /// The resource to pull, the table to write, or the `schema.table` to publish.
+    /// The resource to pull, the table to write, the model to make, or the `schema.table` to publish.
     pub name: String,
     /// How many invocations of this step went before.
     #[serde(default)]
@@ -135,6 +138,13 @@ pub enum Finding {
         /// Why.
         reason: String,
     },
+    /// A model was not made.
+    NotMade {
+        /// The model.
+        table: String,
+        /// Why.
+        reason: String,
+    },
     /// How often an expectation did not hold.
     Expectation {
         /// The table.
@@ -181,6 +191,9 @@ impl std::fmt::Display for Finding {
                 formatter,
                 "`{table}` was spared the field `{field}`: {reason}"
             ),
+            Self::NotMade { table, reason } => {
+                write!(formatter, "`{table}` was not made: {reason}")
+            }
             Self::Expectation {
                 table,
                 expectation,

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// Where the lake is: `s3://<bucket>`, or a folder. Read by every function.
 pub const LAKE: &str = "MILLRACE_LAKE";
@@ -23,6 +25,14 @@ pub const STORE_CONNECTIONS: &str = "MILLRACE_STORE_CONNECTIONS";
 pub const LISTEN: &str = "MILLRACE_LISTEN";
 /// A file of secrets, name → value, in place of Secrets Manager: for a server that is not in AWS.
 pub const SECRETS_FILE: &str = "MILLRACE_SECRETS_FILE";
+/// How many MiB of memory queries over the lake may take; half of what a Lambda has, or 1024, unless said otherwise. Read
+/// by refine and task.
+pub const QUERY_MEMORY: &str = "MILLRACE_QUERY_MEMORY_MIB";
+/// How many MiB on disk queries over the lake may take for what does not fit into memory; 400 in a Lambda, or 16384,
+/// unless said otherwise. Read by refine and task.
+pub const QUERY_SPILL: &str = "MILLRACE_QUERY_SPILL_MIB";
+/// How many MiB of memory a Lambda has. Set by Lambda.
+const LAMBDA_MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// What a task reports with. Read by task.
 pub const TASK_TOKEN: &str = "MILLRACE_TASK_TOKEN";
 /// The step that a task carries out: `{"step": "ingest", "input": …}`. Read by task.
@@ -46,6 +56,19 @@ pub struct EnvironmentError {
     /// The variable.
     pub variable: &'static str,
     problem: String,
+}
+
+/// What queries over the lake may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryRoom {
+    /// Bytes of memory.
+    pub memory: usize,
+    /// The folder for what does not fit into it.
+    pub spill: PathBuf,
+    /// How many bytes may be there.
+    pub spill_bytes: u64,
+    /// How many cores there are.
+    pub threads: usize,
 }
 
 /// The step that a task carries out.
@@ -106,6 +129,38 @@ impl Environment {
             _ => Err(refuse(
                 STORE_CONNECTIONS,
                 format!("is `{text}`, which is not a whole number from 1 to 1000"),
+            )),
+        }
+    }
+
+    /// What queries over the lake may take.
+    pub fn query_room(&self) -> Result<QueryRoom, EnvironmentError> {
+        let lambda = self.variables.get(LAMBDA_MEMORY);
+        let lambda = lambda.and_then(|text| text.parse::<usize>().ok());
+        // A Lambda has 512 MiB of disk where nothing else is said.
+        let (memory, spill) = match lambda {
+            Some(mebibytes) => (mebibytes / 2, 400),
+            None => (1024, 16 * 1024),
+        };
+        let memory = self.mebibytes(QUERY_MEMORY)?.unwrap_or(memory);
+        let spill = self.mebibytes(QUERY_SPILL)?.unwrap_or(spill);
+        Ok(QueryRoom {
+            memory: memory * 1024 * 1024,
+            spill: std::env::temp_dir(),
+            spill_bytes: spill as u64 * 1024 * 1024,
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        })
+    }
+
+    fn mebibytes(&self, variable: &'static str) -> Result<Option<usize>, EnvironmentError> {
+        let Some(text) = self.variables.get(variable) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number @ 16..=1_048_576) => Ok(Some(number)),
+            _ => Err(refuse(
+                variable,
+                format!("is `{text}`, which is not a whole number of MiB from 16 to 1048576"),
             )),
         }
     }

@@ -41,7 +41,7 @@ pub async fn pinned(objects: &dyn Objects, version: &str) -> Result<Pinned, Fail
 
 /// All definitions as they lie in the lake now, and what is wrong with them.
 pub async fn read_set(objects: &dyn Objects) -> Result<(DefinitionSet, Vec<Problem>), Failure> {
-    let mut names = Vec::new();
+    let mut names = objects.list(keys::MODEL_FILES, None, MOST).await?;
     for kind in KINDS {
         names.extend(objects.list(&keys::definitions(kind), None, MOST).await?);
     }

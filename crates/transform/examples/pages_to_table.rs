@@ -208,6 +208,7 @@ fn pinned(write: WriteMode, how: &[&str]) -> Pinned {
         config: BTreeMap::new(),
         resources: vec![resource],
         tables: vec![table],
+        models: Vec::new(),
         publish: Vec::new(),
     };
     Pinned {

@@ -4,7 +4,6 @@ mod hold;
 mod planned;
 
 use crate::changes::Changes;
-use crate::expect::{Checks, Expectations};
 use crate::family::Family;
 use crate::load::{Loaded, RECORD_BYTES};
 use crate::plan::{Plan, VALID_FROM};
@@ -13,6 +12,7 @@ use crate::version;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::{and, and_not};
 use arrow::error::ArrowError;
+use millrace_expect::{Checks, Expectations};
 use millrace_lake::KeySet;
 use millrace_model::definition::pipeline::{Table, WriteMode};
 use millrace_model::step::{Counts, Finding};

@@ -1,7 +1,6 @@
 //! One table's share of one run: what it has not taken yet, written and committed.
 
 use crate::decoder::{Batch, Decoder};
-use crate::expect::{self, Facts};
 use crate::outcome::{Step, Target};
 use crate::quarantine::Quarantine;
 use crate::shape::Shape;
@@ -10,6 +9,7 @@ use crate::source::Group;
 use crate::{load, source};
 use arrow::datatypes::Schema;
 use futures::{StreamExt, TryStreamExt};
+use millrace_expect::Facts;
 use millrace_lake::Lake;
 use millrace_model::definition::pipeline::{Pipeline, Resource, Rule, Table, WriteMode};
 use millrace_model::state::{CompleteRun, Extent, ResourceState};
@@ -305,7 +305,7 @@ impl Job<'_> {
                     target.settle(plan, &columns).await?;
                 }
                 let expectations = decoder.expectations();
-                expect::settle(expectations, &self.lake, &self.input.pipeline).await?;
+                millrace_expect::settle(expectations, &self.lake, &self.input.pipeline).await?;
                 decoder.begin_writing();
             } else {
                 quarantine.put(&*self.objects, self.input, source).await?;

@@ -14,7 +14,6 @@ mod changes;
 mod column;
 mod decoder;
 mod digest;
-mod expect;
 mod family;
 mod forget;
 mod job;

@@ -14,11 +14,6 @@ pub(crate) fn micros(text: &str) -> Option<i64> {
     Some(Offset::UTC.to_timestamp(local).ok()?.as_microsecond())
 }
 
-/// A moment in microseconds since 1970 as text.
-pub(crate) fn text(micros: i64) -> String {
-    Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |at| at.to_string())
-}
-
 /// A day in days since 1970.
 pub(crate) fn days(text: &str) -> Option<i32> {
     let date: Date = text.trim().parse().ok()?;

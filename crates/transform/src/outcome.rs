@@ -6,7 +6,6 @@ use crate::decoder::{Decoder, link_key};
 use crate::digest::root_digests;
 use crate::family::{link_names, union};
 use crate::job::Report;
-use crate::moment;
 use crate::plan::{Look, Plan, VALID_FROM, VALID_TO, read_schema};
 use crate::sink::Sink;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
@@ -15,16 +14,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use futures::TryStreamExt;
 use millrace_lake::{Commit, Error, KeySet, Lake, Rewritten, Varied, WriteKind, Writer};
-use millrace_model::definition::pipeline::{
-    Contract, Expectation, OnChange, Rule, Table, WriteMode,
-};
+use millrace_model::definition::pipeline::{Contract, OnChange, Table, WriteMode};
 use millrace_model::step::Finding;
 use millrace_model::{Failure, FailureName, keys};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-
-/// How many earlier runs one is compared with.
-const RUNS_COMPARED: usize = 10;
 
 /// What a commit notes beside the rows.
 #[derive(Clone, Debug)]
@@ -361,37 +355,18 @@ impl<'a> Target<'a> {
 
     /// How many rows each of the last runs brought.
     pub(crate) async fn brought(&self) -> Result<Vec<u64>, Failure> {
-        let counts = |expectation: &Expectation| matches!(&expectation.rule, Rule::Rows(count) if count.within.is_some());
         match self.found.get(&self.table.name) {
-            Some((table, _)) if self.table.expect.iter().any(counts) => {
-                let history = table.history(RUNS_COMPARED).await?;
-                Ok(history.iter().filter_map(|entry| entry.brought).collect())
-            }
-            _ => Ok(Vec::new()),
+            Some((table, _)) => millrace_expect::past(table, &self.table.expect).await,
+            None => Ok(Vec::new()),
         }
     }
 
-    /// The newest values that the root has of columns that are held to their freshness, by its files' statistics.
+    /// The newest values that the root has of columns that are held to their freshness.
     pub(crate) fn newest(&self) -> HashMap<String, i64> {
-        let mut newest = HashMap::new();
-        let Some((table, _)) = self.found.get(&self.table.name) else {
-            return newest;
-        };
-        let fresh = |expectation: &&Expectation| matches!(expectation.rule, Rule::Freshness(_));
-        for file in table.files() {
-            let stats = file.stats.as_deref().map(serde_json::from_str);
-            let Some(Ok(stats)) = stats else { continue };
-            let stats: serde_json::Value = stats;
-            for expectation in self.table.expect.iter().filter(fresh) {
-                let column = &expectation.column;
-                let greatest = stats["maxValues"][column].as_str();
-                if let Some(moment) = greatest.and_then(moment::micros) {
-                    let known = newest.entry(column.clone()).or_insert(moment);
-                    *known = moment.max(*known);
-                }
-            }
+        match self.found.get(&self.table.name) {
+            Some((table, _)) => millrace_expect::newest(table, &self.table.expect),
+            None => HashMap::new(),
         }
-        newest
     }
 
     /// Writes anew what the changes make of the table's rows, and all of them where a type has become another one.

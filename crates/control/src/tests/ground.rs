@@ -35,6 +35,8 @@ tables:
     from: quakes
     write: upsert
     key: [id]
+models:
+  - { name: daily, query: SELECT count(*) AS n FROM quakes }
 publish:
   - { table: quakes, to: operational_store, as: seismology.quakes }
 ";

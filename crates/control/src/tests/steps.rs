@@ -26,7 +26,12 @@ async fn a_plan_has_an_item_for_each_part_of_the_pipeline() {
         .handle(step("plan", &run, None))
         .await
         .unwrap();
-    let expected = json!({"ingest": item("quakes"), "transform": item("quakes"), "publish": item("seismology.quakes")});
+    let expected = json!({
+        "ingest": item("quakes"),
+        "transform": item("quakes"),
+        "refine": item("daily"),
+        "publish": item("seismology.quakes"),
+    });
     assert_eq!(plan, expected);
     assert!(ground.runs().await[0].started_at.is_some());
 }

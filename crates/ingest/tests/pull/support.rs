@@ -268,6 +268,7 @@ impl World {
                 config: BTreeMap::new(),
                 resources: vec![self.resource.clone()],
                 tables: Vec::new(),
+                models: Vec::new(),
                 publish: Vec::new(),
             },
             connections: vec![self.connection.clone()],

@@ -9,6 +9,7 @@ mod endpoint_tests;
 mod expectation;
 mod format;
 mod incremental;
+mod model;
 mod paginate;
 mod param;
 mod personal_data;

@@ -3,6 +3,7 @@
 use super::answer::AnswerRule;
 pub use super::expectation::{Expectation, Otherwise, RowCount, Rule};
 use super::format::Format;
+pub use super::model::{Model, TableName};
 pub use super::nesting::{Keep, Nesting, OnList, OnObject};
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
@@ -32,6 +33,9 @@ pub struct Pipeline {
     pub resources: Vec<Resource>,
     /// What it becomes.
     pub tables: Vec<Table>,
+    /// What is made of tables; what another one reads stands before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
     /// Where it goes.
     pub publish: Vec<Publish>,
 }
@@ -45,6 +49,11 @@ impl Pipeline {
     /// The table of that name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The model of that name.
+    pub fn model(&self, name: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.name == name)
     }
 
     /// What is published under that `schema.table`.

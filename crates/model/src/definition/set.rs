@@ -1,5 +1,7 @@
 //! All definitions together, and what only all of them together can tell.
 
+mod models;
+
 use super::parse::{self, Located};
 use super::problem::{Path, Problem, nearest, one_of};
 use super::{Connection, Endpoint, Pinned, Pipeline};
@@ -23,6 +25,8 @@ struct Parsed {
     connections: BTreeMap<String, (String, Located<Connection>)>,
     pipelines: BTreeMap<String, (String, Located<Pipeline>)>,
     endpoints: BTreeMap<String, (String, Located<Endpoint>)>,
+    /// The files that hold models' SELECTs, by name: `models/daily.sql`.
+    sql: BTreeMap<String, String>,
     /// Names of connections and targets that definitions with problems would have given: what refers to them is told
     /// nothing that the first problem does not say already.
     connections_are_whole: bool,
@@ -30,8 +34,8 @@ struct Parsed {
 }
 
 impl DefinitionSet {
-    /// Reads files, each with its text; the folder in a file's name (`connections/…`, `pipelines/…`, `endpoints/…`) tells
-    /// its kind. The set holds what is sound; everything else is a problem.
+    /// Reads files, each with its text; the folder in a file's name (`connections/…`, `pipelines/…`, `models/…`,
+    /// `endpoints/…`) tells its kind. The set holds what is sound; everything else is a problem.
     pub fn parse(files: impl IntoIterator<Item = (String, String)>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut parsed = Parsed {
@@ -40,8 +44,9 @@ impl DefinitionSet {
             ..Parsed::default()
         };
         for (file, text) in files {
-            parsed.read(file, &text, &mut problems);
+            parsed.read(file, text, &mut problems);
         }
+        parsed.resolve_models(&mut problems);
         parsed.check(&mut problems);
         problems.sort();
         problems.dedup();
@@ -108,14 +113,15 @@ impl DefinitionSet {
 }
 
 impl Parsed {
-    fn read(&mut self, file: String, text: &str, problems: &mut Vec<Problem>) {
+    fn read(&mut self, file: String, text: String, problems: &mut Vec<Problem>) {
         let folder = file
             .rsplit(['/', '\\'])
             .nth(1)
             .unwrap_or_default()
             .to_owned();
         match folder.as_str() {
-            "connections" => match parse::located_connection(&file, text) {
+            "models" => drop(self.sql.insert(file, text)),
+            "connections" => match parse::located_connection(&file, &text) {
                 Ok(located) => {
                     let name = located.definition.name.clone();
                     keep(&mut self.connections, name, file, located, problems);
@@ -125,7 +131,7 @@ impl Parsed {
                     problems.extend(found);
                 }
             },
-            "pipelines" => match parse::located_pipeline(&file, text) {
+            "pipelines" => match parse::located_pipeline(&file, &text) {
                 Ok(located) => {
                     let name = located.definition.name.clone();
                     keep(&mut self.pipelines, name, file, located, problems);
@@ -135,7 +141,7 @@ impl Parsed {
                     problems.extend(found);
                 }
             },
-            "endpoints" => match parse::located_endpoint(&file, text) {
+            "endpoints" => match parse::located_endpoint(&file, &text) {
                 Ok(located) => {
                     let name = located.definition.name.clone();
                     keep(&mut self.endpoints, name, file, located, problems);
@@ -146,8 +152,9 @@ impl Parsed {
                 file,
                 line: None,
                 field: String::new(),
-                message: "a definition lies in `connections/`, `pipelines/` or `endpoints/`"
-                    .to_owned(),
+                message:
+                    "a definition lies in `connections/`, `pipelines/`, `models/` or `endpoints/`"
+                        .to_owned(),
             }),
         }
     }
@@ -287,9 +294,13 @@ impl Parsed {
     }
 
     fn into_set(self) -> DefinitionSet {
+        let mut pipelines = definitions(self.pipelines);
+        for (name, pipeline) in &mut pipelines {
+            pipeline.models = models::in_order(name, std::mem::take(&mut pipeline.models));
+        }
         DefinitionSet {
             connections: definitions(self.connections),
-            pipelines: definitions(self.pipelines),
+            pipelines,
             endpoints: definitions(self.endpoints),
         }
     }

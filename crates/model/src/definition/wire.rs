@@ -9,6 +9,7 @@ pub(crate) mod endpoint_tests;
 pub(crate) mod expectation;
 pub(crate) mod form;
 pub(crate) mod format;
+pub(crate) mod model;
 pub(crate) mod paginate;
 pub(crate) mod personal_data;
 pub(crate) mod pipeline;

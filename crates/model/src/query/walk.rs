@@ -9,29 +9,46 @@ use sqlparser::ast::{
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Subscript,
     TableFactor, TableWithJoins, WindowFrameBound, WindowSpec, WindowType,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// How deep expressions and queries may stand in one another.
 const MAX_DEPTH: usize = 256;
 
-/// The one query that the text is.
-pub(super) fn only_select(statements: &[Statement]) -> Result<&Query, QueryError> {
+/// The one query that the text is; `whose` it is, the message says.
+pub(super) fn only_select<'s>(
+    statements: &'s [Statement],
+    whose: &str,
+) -> Result<&'s Query, QueryError> {
     match statements {
         [Statement::Query(query)] => Ok(query),
-        [_] => Err(QueryError::new(
-            "an endpoint only reads: its query is one SELECT",
-        )),
-        _ => Err(QueryError::new(
-            "an endpoint's query is one SELECT, and this is several statements",
-        )),
+        [_] => Err(QueryError::new(format!(
+            "{whose} only reads: its query is one SELECT",
+        ))),
+        [] => Err(QueryError::new(format!(
+            "the query of {whose} is one SELECT, and there is none",
+        ))),
+        _ => Err(QueryError::new(format!(
+            "the query of {whose} is one SELECT, and this is several statements",
+        ))),
     }
 }
 
-/// The tables that it reads, in the order of their names.
-pub(super) fn relations(query: &Query) -> Result<Vec<(String, String)>, QueryError> {
-    let mut walk = Walk::default();
+/// What a query reads.
+pub(super) struct Reads {
+    /// The tables, schema and table, each with the line on which it is first named.
+    pub(super) relations: BTreeMap<(String, String), u64>,
+}
+
+/// The tables that it reads. One that is named without a schema is of the schema `own`, or an error where there is none.
+pub(super) fn reads(query: &Query, own: Option<&str>) -> Result<Reads, QueryError> {
+    let mut walk = Walk {
+        own: own.map(str::to_owned),
+        ..Walk::default()
+    };
     walk.query(query)?;
-    Ok(walk.relations.into_iter().collect())
+    Ok(Reads {
+        relations: walk.relations,
+    })
 }
 
 /// An identifier as PostgreSQL understands it: lower case unless it is quoted.
@@ -52,7 +69,9 @@ pub(super) fn parts(name: &ObjectName) -> Option<Vec<String>> {
 
 #[derive(Default)]
 struct Walk {
-    relations: BTreeSet<(String, String)>,
+    /// The schema of tables that are named without one.
+    own: Option<String>,
+    relations: BTreeMap<(String, String), u64>,
     /// The names that WITH gives, as far as they are known where the walk is.
     named: Vec<String>,
     depth: usize,
@@ -62,7 +81,7 @@ type Walked = Result<(), QueryError>;
 
 fn refuse(what: &str) -> Walked {
     Err(QueryError::new(format!(
-        "{what} has no place in an endpoint's query"
+        "{what} has no place in this query"
     )))
 }
 
@@ -259,13 +278,23 @@ impl Walk {
     }
 
     fn relation(&mut self, name: &ObjectName) -> Walked {
-        match parts(name).as_deref() {
-            Some([name]) if self.named.contains(name) => Ok(()),
-            Some([name]) => Err(QueryError::new(format!(
+        let line = || {
+            let first = name.0.first().and_then(|part| part.as_ident());
+            first.map_or(0, |ident| ident.span.start.line)
+        };
+        match (parts(name).as_deref(), &self.own) {
+            (Some([name]), _) if self.named.contains(name) => Ok(()),
+            (Some([table]), Some(own)) => {
+                let relation = (own.clone(), table.clone());
+                self.relations.entry(relation).or_insert_with(line);
+                Ok(())
+            }
+            (Some([name]), None) => Err(QueryError::new(format!(
                 "the table `{name}` is named without its schema; write `<schema>.{name}`, as `publish` names it"
             ))),
-            Some([schema, table]) => {
-                self.relations.insert((schema.clone(), table.clone()));
+            (Some([schema, table]), _) => {
+                let relation = (schema.clone(), table.clone());
+                self.relations.entry(relation).or_insert_with(line);
                 Ok(())
             }
             _ => refuse("a table name of more than a schema and a table"),

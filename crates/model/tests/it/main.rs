@@ -4,6 +4,7 @@
 
 mod definitions;
 mod docs;
+mod models;
 mod properties;
 mod queries;
 mod sets;

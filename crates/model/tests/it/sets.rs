@@ -163,7 +163,9 @@ fn a_file_in_no_folder_of_a_kind_is_a_problem() {
     let (_, problems) = parse(&[("pipeline/orders.yaml", PIPELINE)]);
     assert_eq!(
         problems,
-        ["pipeline/orders.yaml: a definition lies in `connections/`, `pipelines/` or `endpoints/`"]
+        [
+            "pipeline/orders.yaml: a definition lies in `connections/`, `pipelines/`, `models/` or `endpoints/`"
+        ]
     );
 }
 

@@ -2,10 +2,10 @@
 
 use super::{Batch, Decoder, Loaded, Pending, arrow, key_set};
 use crate::column::{Origin, type_name};
-use crate::expect::{Breach, Checks};
 use crate::shape::{Broken, Refusal};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter;
+use millrace_expect::{Breach, Checks};
 use millrace_model::definition::pipeline::{OnUnreadable, Otherwise};
 use millrace_model::{Failure, FailureName};
 use millrace_records::Malformed;

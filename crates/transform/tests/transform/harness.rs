@@ -245,6 +245,7 @@ impl Harness {
             config: BTreeMap::new(),
             resources,
             tables,
+            models: Vec::new(),
             publish: Vec::new(),
         }
     }

@@ -1,12 +1,12 @@
 //! Wire pipeline → pipeline.
 
 use super::{
-    answer, format, incremental, paginate, personal_data, request, schedule, table, value,
+    answer, format, incremental, model, paginate, personal_data, request, schedule, table, value,
 };
 use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, OnRefusal, Paginate, Pipeline, Publish, Resource, Slices, Table,
-    WriteMode,
+    Concurrency, CursorValue, Model, OnRefusal, Paginate, Pipeline, Publish, Resource, Slices,
+    Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::pipeline::{PipelineFile, PublishForm, ResourceForm};
@@ -93,6 +93,24 @@ pub(super) fn validate(
         tables.push(table);
     }
 
+    let at = root.field("models");
+    unique(
+        wire.models.iter().map(|form| form.name.as_str()),
+        &at,
+        "name",
+        review,
+    );
+    let mut made_names = table_names;
+    made_names.extend(wire.models.iter().map(|form| form.name.clone()));
+    let models: Vec<Model> = wire
+        .models
+        .into_iter()
+        .enumerate()
+        .map(|(index, form)| {
+            model::validate(form, wire.concurrency, &tables, &at.index(index), review)
+        })
+        .collect();
+
     let at = root.field("publish");
     unique(
         wire.publish.iter().map(|form| form.target.as_str()),
@@ -104,7 +122,7 @@ pub(super) fn validate(
         .publish
         .into_iter()
         .enumerate()
-        .filter_map(|(index, form)| publish(form, &table_names, &at.index(index), review))
+        .filter_map(|(index, form)| publish(form, &made_names, &at.index(index), review))
         .collect();
 
     resources_are_sound.then_some(())?;
@@ -116,6 +134,7 @@ pub(super) fn validate(
         config,
         resources,
         tables,
+        models,
         publish,
     })
 }

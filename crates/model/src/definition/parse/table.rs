@@ -7,7 +7,7 @@ use crate::definition::pipeline::{
     WriteMode, a_week,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
-use crate::definition::wire::form::TextOr;
+use crate::definition::wire::form::{DurationText, TextOr};
 use crate::definition::wire::pipeline::{
     ColumnForm, DeleteForm, NestingForm, TYPE_NAMES, TableForm, TypeName,
 };
@@ -30,9 +30,7 @@ pub(super) fn validate(
     review: &mut Review<'_, '_>,
 ) -> Table {
     review.accept(&at.field("name"), value::part_name(&form.name));
-    review.require(!form.name.contains("__"), &at.field("name"), || {
-        "two underscores in a row tell a child table from its parent; write one".to_owned()
-    });
+    no_child(&form.name, at, review);
     let nesting = nesting(form.nesting, &at.field("nesting"), review);
     let columns = columns(form.columns, &nesting, &at.field("columns"), review);
 
@@ -105,10 +103,6 @@ pub(super) fn validate(
             expectation::validate(form, write, earlier, &at, review)
         })
         .collect();
-    let keep_versions = form.keep_versions.and_then(|text| {
-        let kept = value::duration(&text.0, LEAST_KEPT, MOST_KEPT);
-        review.accept(&at.field("keep_versions"), kept)
-    });
     let table = Table {
         name: form.name,
         from: form.from,
@@ -125,7 +119,7 @@ pub(super) fn validate(
         nesting,
         columns,
         expect,
-        keep_versions: keep_versions.unwrap_or_else(a_week),
+        keep_versions: keep_versions(form.keep_versions, at, review),
     };
     review_kept(&table, at, review);
     table
@@ -181,6 +175,26 @@ fn review_kept(table: &Table, at: &Path, review: &mut Review<'_, '_>) {
             );
         }
     }
+}
+
+/// Reports a name that a child table could have.
+pub(super) fn no_child(name: &str, at: &Path, review: &mut Review<'_, '_>) {
+    review.require(!name.contains("__"), &at.field("name"), || {
+        "two underscores in a row tell a child table from its parent; write one".to_owned()
+    });
+}
+
+/// How long earlier versions are kept.
+pub(super) fn keep_versions(
+    text: Option<DurationText>,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Duration {
+    let kept = text.and_then(|text| {
+        let kept = value::duration(&text.0, LEAST_KEPT, MOST_KEPT);
+        review.accept(&at.field("keep_versions"), kept)
+    });
+    kept.unwrap_or_else(a_week)
 }
 
 /// The column that a record's field becomes.

@@ -4,6 +4,7 @@ use super::answer::AnswerForm;
 use super::expectation::ExpectationForm;
 use super::form::{AsWritten, DurationText, TextOr};
 use super::format::{FormatForm, FormatName};
+use super::model::ModelForm;
 use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
@@ -41,6 +42,9 @@ pub(crate) struct PipelineFile {
     /// What it becomes.
     #[serde(default)]
     pub(crate) tables: Vec<TableForm>,
+    /// What is made of tables, of other pipelines' too, by SQL.
+    #[serde(default)]
+    pub(crate) models: Vec<ModelForm>,
     /// Where it goes.
     #[serde(default)]
     pub(crate) publish: Vec<PublishForm>,

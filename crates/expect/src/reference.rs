@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The values of a column that another table has to have.
 #[derive(Debug)]
-pub(crate) struct Reference {
+pub struct Reference {
     table: String,
     column: String,
     values: Option<(KeySet, DataType)>,
@@ -58,7 +58,7 @@ impl Reference {
 }
 
 /// Leaves of the gathered values those that the other tables do not have.
-pub(crate) async fn settle(
+pub async fn settle(
     expectations: &mut Expectations,
     lake: &Lake,
     pipeline: &str,

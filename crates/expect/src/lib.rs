@@ -1,13 +1,13 @@
-//! What a table is held to.
+//! What a table is held to: its expectations, checked batch by batch, whoever makes the rows.
 
+mod facts;
 mod reference;
 mod rules;
 
-pub(crate) use self::reference::settle;
+pub use self::facts::{Facts, newest, past};
+pub use self::reference::{Reference, settle};
 
-use self::reference::Reference;
-use self::rules::{broken, newest};
-use crate::moment;
+use self::facts::moment;
 use arrow::array::{BooleanArray, RecordBatch};
 use millrace_lake::KeySet;
 use millrace_model::definition::pipeline::{Expectation, Otherwise, RowCount, Rule};
@@ -15,7 +15,6 @@ use millrace_model::definition::record_schema::{Patterns, pattern};
 use millrace_model::step::Finding;
 use millrace_model::{Failure, FailureName};
 use serde_json::Value;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// How many earlier runs have to be known before a run is held against them.
@@ -23,7 +22,7 @@ const RUNS_TO_COMPARE: usize = 3;
 
 /// A table's expectations, with what they remember from batch to batch.
 #[derive(Debug)]
-pub(crate) struct Expectations {
+pub struct Expectations {
     table: String,
     all: Vec<Held>,
 }
@@ -54,16 +53,20 @@ enum Memory {
 
 /// A row that breaks an expectation.
 #[derive(Debug)]
-pub(crate) struct Breach {
-    pub(crate) row: usize,
-    pub(crate) column: String,
-    pub(crate) reason: String,
-    pub(crate) otherwise: Otherwise,
+pub struct Breach {
+    /// Its number in the batch.
+    pub row: usize,
+    /// The column that the expectation is about; empty where it is about the record.
+    pub column: String,
+    /// Why, in words.
+    pub reason: String,
+    /// What becomes of it.
+    pub otherwise: Otherwise,
 }
 
 /// Which expectations are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Checks {
+pub enum Checks {
     /// All.
     All,
     /// Those that look at a row by itself: before it is known which of several rows with one key stays.
@@ -82,21 +85,9 @@ impl Checks {
     }
 }
 
-/// What is known of a run as a whole, and of those before it.
-#[derive(Debug)]
-pub(crate) struct Facts {
-    /// How many rows each run brought.
-    pub(crate) brought: u64,
-    /// How many each of the last ones did.
-    pub(crate) past: Vec<u64>,
-    /// When the run began, in microseconds since 1970.
-    pub(crate) began: i64,
-    /// The newest values that the table has of columns, in microseconds since 1970.
-    pub(crate) newest: HashMap<String, i64>,
-}
-
 impl Expectations {
-    pub(crate) fn new(table: &str, all: &[Expectation]) -> Self {
+    /// The expectations of a table.
+    pub fn new(table: &str, all: &[Expectation]) -> Self {
         let held = |expectation: &Expectation| Held {
             memory: memory(&expectation.rule),
             expectation: expectation.clone(),
@@ -109,7 +100,7 @@ impl Expectations {
     }
 
     /// Begins anew; what is known of other tables stays.
-    pub(crate) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         for held in &mut self.all {
             held.broken = 0;
             if !matches!(held.memory, Memory::Reference(_)) {
@@ -119,21 +110,21 @@ impl Expectations {
     }
 
     /// Whether values have to be gathered before rows are checked.
-    pub(crate) fn have_references(&self) -> bool {
+    pub fn have_references(&self) -> bool {
         self.all
             .iter()
             .any(|held| matches!(held.memory, Memory::Reference(_)))
     }
 
     /// Whether records are held to a schema.
-    pub(crate) fn have_schemas(&self) -> bool {
+    pub fn have_schemas(&self) -> bool {
         self.all
             .iter()
             .any(|held| matches!(held.memory, Memory::Patterns(_)))
     }
 
     /// Gathers the values that other tables have to have.
-    pub(crate) fn gather(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+    pub fn gather(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         for held in &mut self.all {
             if let Memory::Reference(reference) = &mut held.memory
                 && let Some(column) = batch.column_by_name(&held.expectation.column)
@@ -145,7 +136,7 @@ impl Expectations {
     }
 
     /// The references whose values are gathered, each with its column's name.
-    pub(crate) fn references(&mut self) -> impl Iterator<Item = (&str, &mut Reference)> {
+    pub fn references(&mut self) -> impl Iterator<Item = (&str, &mut Reference)> {
         self.all
             .iter_mut()
             .filter_map(|held| match &mut held.memory {
@@ -155,7 +146,7 @@ impl Expectations {
     }
 
     /// The breaches in a batch of which only the rows of the mask count, in the order of the expectations.
-    pub(crate) fn check(
+    pub fn check(
         &mut self,
         batch: &RecordBatch,
         rows: &BooleanArray,
@@ -171,11 +162,11 @@ impl Expectations {
             let column = batch.column_by_name(&expectation.column);
             let broken = match (column, &mut held.memory) {
                 (Some(column), Memory::Newest(so_far)) => {
-                    *so_far = (*so_far).max(newest(&self.table, expectation, column, rows)?);
+                    *so_far = (*so_far).max(rules::newest(&self.table, expectation, column, rows)?);
                     continue;
                 }
                 (Some(column), memory) if of_a_column => {
-                    broken(&self.table, expectation, column, rows, memory)?
+                    rules::broken(&self.table, expectation, column, rows, memory)?
                 }
                 (None, _) if expectation.rule == Rule::NotNull => vec![true; batch.num_rows()],
                 _ => continue,
@@ -194,7 +185,7 @@ impl Expectations {
     }
 
     /// The breaches of schemas in records, of which only the rows of the mask count.
-    pub(crate) fn check_records<'r>(
+    pub fn check_records<'r>(
         &mut self,
         records: impl Iterator<Item = &'r str>,
         rows: &BooleanArray,
@@ -225,7 +216,7 @@ impl Expectations {
     }
 
     /// Holds the run as a whole to what is expected of it; fails where that is said to matter.
-    pub(crate) fn judge(&mut self, facts: &Facts) -> Result<(), Failure> {
+    pub fn judge(&mut self, facts: &Facts) -> Result<(), Failure> {
         for held in &mut self.all {
             let expectation = &held.expectation;
             let found = match (&expectation.rule, &held.memory) {
@@ -253,7 +244,7 @@ impl Expectations {
     }
 
     /// How often each of them did not hold.
-    pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> {
+    pub fn findings(&self) -> impl Iterator<Item = Finding> {
         self.all.iter().map(|held| Finding::Expectation {
             table: self.table.clone(),
             expectation: held.expectation.to_string(),
@@ -302,7 +293,7 @@ fn stale(newest: Option<i64>, age: Duration, began: i64) -> Option<String> {
         return Some("there is no value".to_owned());
     };
     let oldest = began.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
-    (newest < oldest).then(|| format!("the newest value is {}", moment::text(newest)))
+    (newest < oldest).then(|| format!("the newest value is {}", moment(newest)))
 }
 
 fn internal(error: &arrow::error::ArrowError) -> Failure {
@@ -315,6 +306,7 @@ fn internal(error: &arrow::error::ArrowError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     fn facts(brought: u64, past: &[u64]) -> Facts {
         Facts {

@@ -1,0 +1,142 @@
+//! A lake in a folder, with tables as transform leaves them, and a step to run.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::array_value_to_string;
+use futures::TryStreamExt;
+use millrace_lake::{Commit, Lake, Table, WriteKind};
+use millrace_model::definition::set::DefinitionSet;
+use millrace_model::ledger::RunId;
+use millrace_model::step::{Deadline, StepInput, StepOutput, Unobserved};
+use millrace_model::{Failure, keys};
+use millrace_refine::{Limits, Refine};
+use millrace_store::definitions;
+use millrace_store::objects::{Folder, Objects};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const CONNECTION: &str = "connection: shop\nbase_url: https://shop.example/api\nauth: none\n";
+const PIPELINE: &str = "pipeline: shop\nresources:\n  - { name: orders, connection: shop, path: /orders, key: [id] }\ntables:\n  \
+                        - { name: orders, from: orders, write: upsert }\n  - { name: customers, from: orders, write: replace \
+                        }\nmodels:\n";
+const MEBIBYTE: usize = 1024 * 1024;
+
+pub struct Ground {
+    folder: TempDir,
+    pub lake: Lake,
+    objects: Arc<dyn Objects>,
+    refine: Refine,
+}
+
+impl Ground {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::at(folder.path().join("lake").to_str().unwrap()).unwrap();
+        let objects: Arc<dyn Objects> = Arc::new(Folder::new(folder.path().join("lake")));
+        let limits = Limits {
+            memory: 64 * MEBIBYTE,
+            spill: folder.path().join("spill"),
+            spill_bytes: 256 * MEBIBYTE as u64,
+            threads: 2,
+        };
+        Self {
+            refine: Refine::new(objects.clone(), lake.clone(), limits),
+            folder,
+            lake,
+            objects,
+        }
+    }
+
+    /// Puts those rows in the place of a table's.
+    pub async fn table(&self, name: &str, rows: &[(i64, &str, i64)]) {
+        let key = keys::table("shop", name);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2))),
+        ];
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("name", DataType::Utf8, true),
+            Field::new("total", DataType::Int64, true),
+        ]));
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        let mut writer = self.lake.writer(&key, schema.clone());
+        writer.write(&batch).await.unwrap();
+        let there = self.lake.table(&key).await.unwrap();
+        let commit = Commit {
+            kind: WriteKind::Replace,
+            added: writer.finish().await.unwrap(),
+            removed: there.as_ref().map(Table::files).unwrap_or_default(),
+            schema,
+            sequence: 1,
+            brought: None,
+            note: None,
+        };
+        match there {
+            None => drop(self.lake.create(&key, commit).await.unwrap()),
+            Some(there) => drop(there.commit(commit).await.unwrap()),
+        }
+    }
+
+    /// What is wrong with those models, or their pinned definition's version.
+    pub async fn define(&self, models: &str) -> String {
+        let files = [
+            ("connections/shop.yaml", CONNECTION.to_owned()),
+            ("pipelines/shop.yaml", format!("{PIPELINE}{models}")),
+        ];
+        let files = files.map(|(name, text)| (name.to_owned(), text));
+        let (set, problems) = DefinitionSet::parse(files);
+        assert_eq!(problems, []);
+        let pinned = set.pin("shop").unwrap();
+        definitions::pin(&*self.objects, &pinned).await.unwrap()
+    }
+
+    /// Makes a model in the run of that number.
+    pub async fn make(
+        &self,
+        definition: &str,
+        run: u32,
+        model: &str,
+    ) -> Result<StepOutput, Failure> {
+        let input = StepInput {
+            run: RunId::new("shop", 1_767_225_600, run),
+            pipeline: "shop".to_owned(),
+            definition: definition.to_owned(),
+            name: model.to_owned(),
+            invocation: 0,
+        };
+        self.refine.run(&input, Deadline::NONE, &Unobserved).await
+    }
+
+    /// The version of a model's table; none where there is none.
+    pub async fn version(&self, name: &str) -> Option<u64> {
+        let table = self.lake.table(&keys::table("shop", name)).await.unwrap();
+        table.map(|table| table.version())
+    }
+
+    /// The rows of a model's table, each as text, sorted.
+    pub async fn rows(&self, name: &str) -> Vec<String> {
+        let table = self.lake.table(&keys::table("shop", name)).await.unwrap();
+        let batches: Vec<RecordBatch> = table.unwrap().scan().stream().try_collect().await.unwrap();
+        let mut rows = Vec::new();
+        for batch in &batches {
+            for row in 0..batch.num_rows() {
+                let values = batch.columns().iter();
+                let values = values.map(|column| array_value_to_string(column, row).unwrap());
+                rows.push(values.collect::<Vec<_>>().join(" "));
+            }
+        }
+        rows.sort();
+        rows
+    }
+
+    /// How many files lie in the folder of a model's table, named by a commit or not.
+    pub fn files(&self, name: &str) -> usize {
+        let folder = self.folder.path().join("lake/tables/shop").join(name);
+        std::fs::read_dir(folder).map_or(0, |entries| {
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            names.filter(|name| name.ends_with(".parquet")).count()
+        })
+    }
+}

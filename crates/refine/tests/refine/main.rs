@@ -1,0 +1,7 @@
+//! Models in a folder: made of tables, once for each run, by each write mode, and held to what is expected of them.
+
+#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
+
+mod ground;
+mod made;
+mod refused;
