@@ -1,5 +1,4 @@
-//! The page for people: it reads `openapi.json` beside it, lists the routes, and tries them. It needs nothing from
-//! anywhere else.
+//! The page for people: Swagger UI over `openapi.json` beside it, in one answer that needs nothing from anywhere else.
 
 use crate::answer;
 use base64::Engine as _;
@@ -9,8 +8,9 @@ use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
 
-const STYLE: &str = include_str!("docs/page.css");
-const SCRIPT: &str = include_str!("docs/page.js");
+const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/viewer.css"));
+const VIEWER: &str = include_str!(concat!(env!("OUT_DIR"), "/viewer.js"));
+const BEGIN: &str = include_str!("docs/begin.js");
 
 struct Page {
     body: Bytes,
@@ -21,18 +21,16 @@ static PAGE: LazyLock<Page> = LazyLock::new(|| {
     let body = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>API</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>{STYLE}</style>\n</head>\n\
-         <body>\n<header>\n<h1>API</h1>\n<p id=\"about\"></p>\n\
-         <label>Key <input id=\"key\" type=\"password\" autocomplete=\"off\" placeholder=\"x-api-key\"></label>\n\
-         <a href=\"openapi.json\">openapi.json</a>\n</header>\n<main id=\"routes\"><p>Loading…</p></main>\n\
-         <noscript>This page reads openapi.json with a script.</noscript>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+         <body>\n<main id=\"viewer\"></main>\n<noscript>This page reads openapi.json with a script.</noscript>\n\
+         <script>{VIEWER}</script>\n<script>{BEGIN}</script>\n</body>\n</html>\n"
     );
-    // Only this very script and this very style run, and only this server is asked.
+    // Only these very scripts run, and only this server is asked. The viewer sets styles, and has its pictures in itself.
     let hash = |text: &str| base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text));
     let policy = format!(
-        "default-src 'none'; connect-src 'self'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'",
-        hash(SCRIPT),
-        hash(STYLE)
+        "default-src 'none'; connect-src 'self'; script-src 'sha256-{}' 'sha256-{}'; style-src 'unsafe-inline'; img-src \
+         data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hash(VIEWER),
+        hash(BEGIN)
     );
     Page {
         body: body.into(),
