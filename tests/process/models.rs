@@ -18,8 +18,10 @@ const MODELS: &str = "models:
   - { name: strongest, query: 'SELECT kind, strongest FROM by_kind ORDER BY strongest DESC LIMIT 1' }
   - name: by_kind
     file: by_kind.sql
+    key: [kind]
     expect: [{ column: kind, is: unique }]
 publish:
+  - { table: by_kind, to: operational_store, as: seismology.by_kind }
 ";
 const SQL: &str = "SELECT floor(magnitude)::bigint AS kind, count(*) AS quakes, max(magnitude) AS strongest\nFROM quakes\n\
                    WHERE magnitude IS NOT NULL\nGROUP BY 1\n";
@@ -77,9 +79,13 @@ async fn models_are_made_of_what_a_run_wrote_and_of_one_another() {
         .await
         .expect("the sample source");
     let author = author(&sample, MODELS);
-    author.millrace(&["run", "earthquakes"]);
+    author.millrace(&["run", "earthquakes", "--publish"]);
+    let run = author.ledger("earthquakes").pop().expect("a run");
+    let published = &run["steps"]["publish/seismology.by_kind"];
+    assert_eq!(published["done"], true, "{run}");
     let rows = made(&author).await;
     assert!(rows.len() > 3, "{rows:?}");
+    assert_eq!(published["counts"]["rows"], rows.len(), "{published}");
     assert_eq!(rows, expected(&author).await);
     let strongest = table(&author, "strongest").await.expect("the model");
     assert_eq!(strongest.rows(), Some(1));

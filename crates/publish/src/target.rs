@@ -3,7 +3,7 @@
 use crate::column::{Column, PgType};
 use arrow::datatypes::Schema;
 use millrace_model::definition::Pinned;
-use millrace_model::definition::pipeline::{ColumnType, Table, WriteMode};
+use millrace_model::definition::pipeline::{ColumnType, Pipeline, Table, WriteMode};
 use millrace_model::query::{IndexNeed, index_needs};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_postgres::sql::{identifier, qualified};
@@ -29,23 +29,24 @@ pub struct Target {
     json: Vec<String>,
 }
 
-impl Target {
-    /// What the definition that a run pinned says about `schema.table`.
-    pub fn of(pinned: &Pinned, name: &str) -> Result<Self, Failure> {
-        let pipeline = &pinned.pipeline;
-        let bad = |text: String| Failure::new(FailureName::BadDefinition, text);
-        let publish = pipeline.published(name).ok_or_else(|| {
-            bad(format!(
-                "the pipeline `{}` publishes nothing as `{name}`: correct `publish`",
-                pipeline.name
-            ))
-        })?;
-        let (table, is_child) = table_of(&pipeline.tables, &publish.table).ok_or_else(|| {
-            bad(format!(
-                "the pipeline `{}` has no table `{}`: correct `publish`",
-                pipeline.name, publish.table
-            ))
-        })?;
+/// How the rows of a table or a model change.
+struct Rows {
+    write: WriteMode,
+    key: Vec<String>,
+    /// The columns that hold JSON.
+    json: Vec<String>,
+}
+
+impl Rows {
+    fn of(pipeline: &Pipeline, name: &str) -> Option<Self> {
+        if let Some(model) = pipeline.model(name) {
+            return Some(Self {
+                write: model.write,
+                key: model.key.clone(),
+                json: Vec::new(),
+            });
+        }
+        let (table, is_child) = table_of(&pipeline.tables, name)?;
         let (write, key, json) = match (is_child, table.write) {
             // Each version of a row is a row there, and one that was closed takes its own place.
             (false, WriteMode::History) => {
@@ -57,6 +58,27 @@ impl Target {
             (true, WriteMode::Append) => (WriteMode::Append, Vec::new(), Vec::new()),
             (true, _) => (WriteMode::Replace, Vec::new(), Vec::new()),
         };
+        Some(Self { write, key, json })
+    }
+}
+
+impl Target {
+    /// What the definition that a run pinned says about `schema.table`.
+    pub fn of(pinned: &Pinned, name: &str) -> Result<Self, Failure> {
+        let pipeline = &pinned.pipeline;
+        let bad = |text: String| Failure::new(FailureName::BadDefinition, text);
+        let publish = pipeline.published(name).ok_or_else(|| {
+            bad(format!(
+                "the pipeline `{}` publishes nothing as `{name}`: correct `publish`",
+                pipeline.name
+            ))
+        })?;
+        let Rows { write, key, json } = Rows::of(pipeline, &publish.table).ok_or_else(|| {
+            bad(format!(
+                "the pipeline `{}` has no table `{}`: correct `publish`",
+                pipeline.name, publish.table
+            ))
+        })?;
         // Appended rows may well have the same key.
         let key = if write == WriteMode::Append {
             Vec::new()

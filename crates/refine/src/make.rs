@@ -184,7 +184,8 @@ impl Make<'_> {
         }
         let mut rewritten = Rewritten::default();
         let mut added = written.files;
-        if let (Some(keys), Some(there)) = (&written.keys, there) {
+        let replaced = written.keys.as_ref().zip(there);
+        if let Some((keys, there)) = replaced.filter(|_| self.model.write == WriteMode::Upsert) {
             let mut writer = self.lake.writer(key, columns.clone());
             rewritten = keys
                 .take_out(there, &self.model.key, &mut writer, false)

@@ -17,7 +17,7 @@ pub(crate) struct Output<'a> {
     model: &'a Model,
     writer: Writer,
     expectations: Expectations,
-    /// The keys of an upsert's rows.
+    /// The keys of the rows, where each row has one of its own.
     keys: Option<KeySet>,
     rows: u64,
     warned: u64,
@@ -39,9 +39,12 @@ impl<'a> Output<'a> {
         model: &'a Model,
         schema: &SchemaRef,
     ) -> Result<Self, Failure> {
-        let keys = match model.write {
-            WriteMode::Upsert => Some(key_set(model, schema)?),
-            _ => None,
+        // What is appended may well have a key that is there already.
+        let is_told_apart = !model.key.is_empty() && model.write != WriteMode::Append;
+        let keys = if is_told_apart {
+            Some(key_set(model, schema)?)
+        } else {
+            None
         };
         Ok(Self {
             lake,
@@ -72,8 +75,8 @@ impl<'a> Output<'a> {
                 return Err(Failure::new(
                     FailureName::BadData,
                     format!(
-                        "the answer of the model `{}` has several rows with one key ({}), and `upsert` keeps one: group by \
-                         the key, or name more columns in it",
+                        "the answer of the model `{}` has several rows with one key ({}): group by the key, or name more \
+                         columns in it",
                         self.model.name,
                         self.model.key.join(", ")
                     ),

@@ -91,6 +91,10 @@ async fn values_that_do_not_fit_fail_the_run() {
             "query: SELECT name FROM orders, write: upsert, key: [name]",
             "several rows with one key",
         ),
+        (
+            "query: SELECT name FROM orders, key: [name]",
+            "several rows with one key",
+        ),
     ] {
         let (ground, name, message) = fails(&format!("  - {{ name: m, {model} }}\n")).await;
         assert_eq!(name, FailureName::BadData, "{message}");
