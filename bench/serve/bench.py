@@ -23,7 +23,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from runtime_api import handler_times
+from aws_stub import services
+from runtime_api import cold_start, handler_times
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -49,7 +50,9 @@ routes:
     params: [{{ name: id, type: int }}]
 """
 # What issue 5 demands.
-SHARE_OF_PGBENCH, P99_MS, TIMES_OTHERS, OWN_MS, BINARY_MIB = 0.40, 3.0, 15.0, 1.0, 20
+SHARE_OF_PGBENCH, P99_MS, TIMES_OTHERS, OWN_MS, TIMES_IDLE, BINARY_MIB = 0.40, 3.0, 15.0, 1.0, 1.5, 20
+#: How often each function is started cold.
+STARTS = 40
 
 
 def main() -> int:
@@ -58,6 +61,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=10, help="how long each is measured")
     parser.add_argument("--clients", type=int, default=4, help="connections of pgbench, of wrk, and to PostgreSQL")
     parser.add_argument("--serve", type=pathlib.Path, default=ROOT / "target/release/serve", help="the function's binary")
+    parser.add_argument("--idle", type=pathlib.Path, default=ROOT / "target/release/examples/idle", help="a Lambda that does nothing")
     parser.add_argument("--millrace", type=pathlib.Path, default=ROOT / "target/debug/millrace")
     parser.add_argument("--others", type=pathlib.Path, help="the folder with roapi and datasette; without, they are left out")
     options = parser.parse_args()
@@ -94,6 +98,10 @@ class Bench:
             self.line("Lambda handler, one after another", 1000 / statistics.mean(own), statistics.median(own), own[int(len(own) * 0.99)])
             self.line("pgbench -M prepared, one client", one_client, query_ms, query_p99)
             self.target("ms of its own (p50, without the query)", statistics.median(own) - query_ms, OWN_MS, "{:.2f}", most=True)
+            idle, cold = self.cold_starts(store)
+            print(f"{'cold start, an idle Lambda':34}{'':12}{idle:9.2f}")
+            print(f"{'cold start, serve':34}{'':12}{cold:9.2f}")
+            self.target("times an idle Lambda's cold start (p50, to the first answer)", cold / idle, TIMES_IDLE, "{:.2f}", most=True)
         mib = self.options.serve.stat().st_size / 1024 / 1024
         self.target("MiB of binary", mib, BINARY_MIB, "{:.1f}", most=True)
         return 1 if self.missed else 0
@@ -138,11 +146,7 @@ class Bench:
 
     def lambda_times(self, store: dict) -> list[float]:
         """How long the handler takes from an event to its answer, in milliseconds, sorted."""
-        event = json.loads((ROOT / "events/serve/quakes.json").read_text())
-        events = []
-        for number in range(3000):
-            path = f"/quakes/{number * 7 % self.rows + 1}"
-            events.append({**event, "path": path, "queryStringParameters": None, "multiValueQueryStringParameters": None})
+        events = [self.event(number * 7 % self.rows + 1) for number in range(3000)]
         answers = handler_times([str(self.options.serve)], self.environment(store), events)
         times = []
         for milliseconds_taken, answer in answers:
@@ -150,6 +154,26 @@ class Bench:
                 raise SystemExit(f"the handler answered {answer}")
             times.append(milliseconds_taken)
         return sorted(times[200:])
+
+    def cold_starts(self, store: dict) -> tuple[float, float]:
+        """Milliseconds from a process's start to its first answer: of a Lambda with the same clients that does nothing,
+        and of serve, which reads its definitions, its secret and a row on the way. One after the other, in turns."""
+        taken: dict[pathlib.Path, list[float]] = {self.options.idle: [], self.options.serve: []}
+        with services(ENDPOINT, json.dumps(store["reader"])) as found:
+            environment = {**os.environ, "MILLRACE_STORE_SECRET": "reader", "RUST_LOG": "warn", **found}
+            for number in range(STARTS + 2):
+                for binary, times in taken.items():
+                    milliseconds_taken, answer = cold_start([str(binary)], environment, self.event(number + 1))
+                    if answer["statusCode"] != 200:
+                        raise SystemExit(f"{binary} answered {answer}")
+                    times.append(milliseconds_taken)
+        idle, cold = (statistics.median(times[2:]) for times in taken.values())
+        return idle, cold
+
+    def event(self, key: int) -> dict:
+        """What API Gateway hands over for a lookup."""
+        event = json.loads((ROOT / "events/serve/quakes.json").read_text())
+        return {**event, "path": f"/quakes/{key}", "queryStringParameters": None, "multiValueQueryStringParameters": None}
 
     # What is started.
 

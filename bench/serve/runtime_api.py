@@ -3,28 +3,46 @@ until each answer."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 
 
 def handler_times(command: list[str], environment: dict[str, str], events: list[dict]) -> list[tuple[float, dict]]:
     """Milliseconds from each event to its answer, and the answer."""
+    with started(command, environment) as (listener, _):
+        return [((answered - sent) * 1000, answer) for sent, answered, answer in conversation(listener, events)]
+
+
+def cold_start(command: list[str], environment: dict[str, str], event: dict) -> tuple[float, dict]:
+    """Milliseconds from a process's start to its answer to the event that waits for it, and the answer."""
+    with started(command, environment) as (listener, began):
+        [(_, answered, answer)] = conversation(listener, [event])
+        return (answered - began) * 1000, answer
+
+
+@contextlib.contextmanager
+def started(command: list[str], environment: dict[str, str]) -> Iterator[tuple[socket.socket, float]]:
+    """Runs a function's process; where it will ask for events, and when it began."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         environment = {
             **environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}", "AWS_LAMBDA_FUNCTION_NAME": "serve",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
         }
+        began = time.perf_counter()
         function = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
-            return conversation(listener, events)
+            yield listener, began
         finally:
             function.kill()
             function.wait()
 
 
-def conversation(listener: socket.socket, events: list[dict]) -> list[tuple[float, dict]]:
+def conversation(listener: socket.socket, events: list[dict]) -> list[tuple[float, float, dict]]:
+    """When each event was sent, when it was answered, and how."""
     listener.settimeout(30)
     connection, _ = listener.accept()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -32,12 +50,10 @@ def conversation(listener: socket.socket, events: list[dict]) -> list[tuple[floa
     times = []
     sent = 0.0
     pending = iter(events)
-    while True:
+    while len(times) < len(events):
         line, body = read(reader)
         if b"/invocation/next" in line:
-            event = next(pending, None)
-            if event is None:
-                return times
+            event = next(pending)
             headers = {
                 "Lambda-Runtime-Aws-Request-Id": f"{len(times):08}-0000-4000-8000-000000000000",
                 "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + 30_000),
@@ -47,8 +63,9 @@ def conversation(listener: socket.socket, events: list[dict]) -> list[tuple[floa
             sent = time.perf_counter()
             connection.sendall(message)
         else:
-            times.append(((time.perf_counter() - sent) * 1000, json.loads(body)))
+            times.append((sent, time.perf_counter(), json.loads(body)))
             connection.sendall(answer("202 Accepted", b"{}", {}))
+    return times
 
 
 def read(reader) -> tuple[bytes, bytes]:

@@ -17,34 +17,72 @@ pub fn breaking(old: &Value, new: &Value) -> Vec<String> {
     broken
 }
 
+/// Something that a caller may or must send: a parameter, or a member of the body.
+struct Input<'a> {
+    name: &'a str,
+    in_body: bool,
+    required: bool,
+    schema: &'a Value,
+}
+
+impl<'a> Input<'a> {
+    /// Everything that a caller of an operation sends.
+    fn all(operation: &'a Value) -> Vec<Self> {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let mut inputs: Vec<Self> = parameters
+            .map(|parameter| Self {
+                name: parameter["name"].as_str().unwrap_or_default(),
+                in_body: false,
+                required: parameter["required"] == true,
+                schema: &parameter["schema"],
+            })
+            .collect();
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let required = |name: &str| {
+            let mut names = body["required"].as_array().into_iter().flatten();
+            names.any(|required| required == name)
+        };
+        inputs.extend(entries(&body["properties"]).map(|(name, schema)| Self {
+            name,
+            in_body: true,
+            required: required(name),
+            schema,
+        }));
+        inputs
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        (self.name, self.in_body) == (other.name, other.in_body)
+    }
+
+    /// What it is called in messages.
+    fn title(&self) -> String {
+        let kind = if self.in_body {
+            "body's member"
+        } else {
+            "parameter"
+        };
+        format!("the {kind} `{}`", self.name)
+    }
+}
+
 fn operations(place: &str, old: &Value, new: &Value, broken: &mut Vec<String>) {
-    let named = |operation: &Value, name: &str| {
-        let all = operation["parameters"].as_array().into_iter().flatten();
-        let mut same = all.filter(|parameter| parameter["name"] == name);
-        same.next().cloned()
-    };
-    for parameter in old["parameters"].as_array().into_iter().flatten() {
-        let name = parameter["name"].as_str().unwrap_or_default();
-        let Some(present) = named(new, name) else {
-            broken.push(format!("{place}: the parameter `{name}` is gone"));
+    let (before, now) = (Input::all(old), Input::all(new));
+    for input in &before {
+        let title = input.title();
+        let Some(present) = now.iter().find(|present| present.is(input)) else {
+            broken.push(format!("{place}: {title} is gone"));
             continue;
         };
-        if present["required"] == true && parameter["required"] != true {
-            broken.push(format!("{place}: the parameter `{name}` is required now"));
+        if present.required && !input.required {
+            broken.push(format!("{place}: {title} is required now"));
         }
-        narrower(
-            &format!("{place}: the parameter `{name}`"),
-            &parameter["schema"],
-            &present["schema"],
-            broken,
-        );
+        let place = format!("{place}: {title}");
+        narrower(&place, input.schema, present.schema, broken);
     }
-    for parameter in new["parameters"].as_array().into_iter().flatten() {
-        let name = parameter["name"].as_str().unwrap_or_default();
-        if parameter["required"] == true && named(old, name).is_none() {
-            broken.push(format!(
-                "{place}: the parameter `{name}` is new, and required"
-            ));
+    for input in now.iter().filter(|input| input.required) {
+        if !before.iter().any(|known| known.is(input)) {
+            broken.push(format!("{place}: {} is new, and required", input.title()));
         }
     }
     if old["security"].as_array().is_some_and(Vec::is_empty) && old["security"] != new["security"] {
@@ -104,6 +142,10 @@ fn narrower(place: &str, old: &Value, new: &Value, broken: &mut Vec<String>) {
     if new["pattern"] != old["pattern"] && !new["pattern"].is_null() {
         broken.push(format!("{place} has another pattern now"));
     }
+    if old["items"].is_object() && new["items"].is_object() {
+        let place = format!("{place}, each value,");
+        narrower(&place, &old["items"], &new["items"], broken);
+    }
     if old.get("default") != new.get("default") {
         broken.push(format!("{place} has another default now"));
     }
@@ -125,6 +167,55 @@ mod tests {
             "responses": { "200": { "content": { "application/json": { "schema": { "properties": { "data": { "items": {
                 "properties": column } } } } } } } },
         } } } })
+    }
+
+    #[test]
+    fn bodies_are_compared_as_parameters_are() {
+        let contract = |schema: &Value| {
+            let content = json!({ "application/json": { "schema": schema } });
+            json!({ "paths": { "/quakes": { "post": { "requestBody": { "content": content } } } } })
+        };
+        let ids = json!({ "type": "array", "maxItems": 10, "items": { "type": "string", "maxLength": 9 } });
+        let old =
+            contract(&json!({ "properties": { "ids": ids, "day": {} }, "required": ["ids"] }));
+        assert_eq!(breaking(&old, &old), [""; 0]);
+        let fewer = json!({ "type": "array", "maxItems": 5, "items": { "type": "string", "maxLength": 3 } });
+        for (properties, required, said) in [
+            (
+                json!({ "ids": ids }),
+                vec!["ids"],
+                "the body's member `day` is gone",
+            ),
+            (
+                json!({ "ids": ids, "day": {} }),
+                vec!["ids", "day"],
+                "the body's member `day` is required now",
+            ),
+            (
+                json!({ "ids": ids, "day": {}, "place": {} }),
+                vec!["ids", "place"],
+                "the body's member `place` is new, and required",
+            ),
+            (
+                json!({ "ids": fewer, "day": {} }),
+                vec!["ids"],
+                "has the maxItems 5 now",
+            ),
+            (
+                json!({ "ids": fewer, "day": {} }),
+                vec!["ids"],
+                "`ids`, each value, has the maxLength 3 now",
+            ),
+        ] {
+            let new = contract(&json!({ "properties": properties, "required": required }));
+            let found = breaking(&old, &new);
+            assert!(
+                found.iter().any(|line| line.contains(said)),
+                "{said}: {found:?}"
+            );
+        }
+        let more = json!({ "properties": { "ids": ids, "day": {}, "place": {} }, "required": [] });
+        assert_eq!(breaking(&old, &contract(&more)), [""; 0]);
     }
 
     #[test]
