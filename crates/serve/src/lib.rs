@@ -43,8 +43,11 @@ use problem::Problem;
 use routes::Served;
 use rows::make_plan;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{Refusal, Store};
+
+/// How long a process gets ready before it answers all the same; Lambda gives ten seconds.
+const WARM_UP: Duration = Duration::from_secs(5);
 
 /// The endpoints.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ pub struct Serve {
 
 impl Serve {
     /// The endpoints that `objects` define, over the operational store whose reader `store_secret` names. Nothing is read
-    /// before the first request.
+    /// yet.
     pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>, store_secret: String) -> Self {
         Self {
             definitions: Arc::new(Definitions::new(objects)),
@@ -87,6 +90,13 @@ impl Serve {
             store,
         };
         self.store.share(threads).into_iter().map(share).collect()
+    }
+
+    /// Reads the definitions and connects to the store, both at once, before anybody asks. What goes wrong with it is told
+    /// to those who ask.
+    pub async fn warm_up(&self) {
+        let both = async { tokio::join!(self.definitions.table(), self.store.connection()) };
+        tokio::time::timeout(WARM_UP, both).await.ok();
     }
 
     /// Whether requests can be answered with data: the definitions are there, and the store takes a connection.

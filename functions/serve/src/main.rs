@@ -21,6 +21,7 @@ async fn main() -> Result<(), lambda::Error> {
         serve = serve.connections(most);
     }
     let Some(address) = environment.listen()? else {
+        serve.warm_up().await;
         return lambda::run_http(async |request| serve.handle(request).await).await;
     };
     let listener = TcpListener::bind(address).await?;
