@@ -13,21 +13,23 @@ from collections.abc import Iterator
 
 def handler_times(command: list[str], environment: dict[str, str], events: list[dict]) -> list[tuple[float, dict]]:
     """Milliseconds from each event to its answer, and the answer."""
-    with started(command, environment) as (listener, _):
-        return [((answered - sent) * 1000, answer) for sent, answered, answer in conversation(listener, events)]
+    with started(command, environment) as (connection, _):
+        return [((answered - sent) * 1000, answer) for sent, answered, answer in conversation(connection, events)]
 
 
 def cold_start(command: list[str], environment: dict[str, str], event: dict) -> tuple[float, dict]:
     """Milliseconds from a process's start to its answer to the event that waits for it, and the answer."""
-    with started(command, environment) as (listener, began):
-        [(_, answered, answer)] = conversation(listener, [event])
+    with started(command, environment) as (connection, began):
+        [(_, answered, answer)] = conversation(connection, [event])
         return (answered - began) * 1000, answer
 
 
 @contextlib.contextmanager
 def started(command: list[str], environment: dict[str, str]) -> Iterator[tuple[socket.socket, float]]:
-    """Runs a function's process; where it will ask for events, and when it began."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    """Runs a function's process; the connection on which it asks for events, and when it began."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.settimeout(30)
         environment = {
             **environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}", "AWS_LAMBDA_FUNCTION_NAME": "serve",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
@@ -35,17 +37,16 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[tuple[s
         began = time.perf_counter()
         function = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
-            yield listener, began
+            connection = stack.enter_context(listener.accept()[0])
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            yield connection, began
         finally:
             function.kill()
             function.wait()
 
 
-def conversation(listener: socket.socket, events: list[dict]) -> list[tuple[float, float, dict]]:
+def conversation(connection: socket.socket, events: list[dict]) -> list[tuple[float, float, dict]]:
     """When each event was sent, when it was answered, and how."""
-    listener.settimeout(30)
-    connection, _ = listener.accept()
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     reader = connection.makefile("rb")
     times = []
     sent = 0.0
