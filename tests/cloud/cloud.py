@@ -147,7 +147,7 @@ class Cloud:
         """An object's bytes."""
         return self.s3().get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
-    def table(self, key: str, *columns: str) -> dict[str, list[Any]]:
+    def table(self, key: str, *columns: str, bucket: str | None = None) -> dict[str, list[Any]]:
         """Columns of a Delta table, read by an implementation that is not Millrace's."""
         options = {
             "AWS_ENDPOINT_URL": self.instance.url,
@@ -157,7 +157,7 @@ class Cloud:
             "AWS_REGION": "eu-central-1",
             "aws_virtual_hosted_style_request": "false",
         }
-        table = DeltaTable(f"s3://{self.bucket}/{key}", storage_options=options)
+        table = DeltaTable(f"s3://{bucket or self.bucket}/{key}", storage_options=options)
         rows = QueryBuilder().register("rows", table).execute(f"SELECT {', '.join(columns)} FROM rows").read_all()
         return {column: rows.column(column).to_pylist() for column in columns}
 

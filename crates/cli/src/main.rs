@@ -6,6 +6,7 @@ mod conduct;
 mod demo;
 mod forget;
 mod inspect;
+mod lake;
 mod new;
 mod openapi;
 mod postgres;

@@ -1,11 +1,11 @@
 //! `millrace replay`: what was kept out of a table, once more.
 
 use crate::conduct::new_run;
+use crate::lake::LakeArgs;
 use crate::table::{green, grouped};
 use crate::workspace::Workspace;
 use clap::Args;
 use millrace_model::step::{StepInput, Unobserved};
-use millrace_store::LakeUrl;
 use millrace_transform::Transform;
 use std::process::ExitCode;
 
@@ -19,6 +19,8 @@ pub struct Replay {
     pipeline: String,
     /// The table.
     table: String,
+    #[command(flatten)]
+    lake: LakeArgs,
 }
 
 impl Replay {
@@ -33,9 +35,7 @@ impl Replay {
                 lines.join("\n  ")
             )
         })?;
-        let lake = LakeUrl::Folder {
-            path: workspace.lake()?,
-        };
+        let (lake, objects) = self.lake.open(workspace).await?;
         let input = StepInput {
             run: new_run(&self.pipeline, jiff::Timestamp::now()),
             pipeline: self.pipeline.clone(),
@@ -43,7 +43,7 @@ impl Replay {
             name: self.table.clone(),
             invocation: 0,
         };
-        let transform = Transform::new(workspace.objects()?, lake);
+        let transform = Transform::new(objects, lake);
         let counts = transform.replay(&pinned, &input, &Unobserved).await?;
         let count = |name: &str| grouped(counts.get(name).copied().unwrap_or_default());
         println!(

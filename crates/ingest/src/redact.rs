@@ -1,10 +1,12 @@
-//! What becomes of personal data on its way into the lake: fields of JSON dropped, hashed or masked as the body streams
-//! by. Every other byte stays as the source sent it.
+//! What becomes of personal data on its way into the lake: fields of JSON dropped, hashed, masked or generalised as the body
+//! streams by. Every other byte stays as the source sent it.
 
+mod general;
 mod path;
 mod text;
 
 use bytes::Bytes;
+use general::{LOOKED_AT, generalised};
 use millrace_model::Failure;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::personal_data::{PersonalData, Treatment};
@@ -40,6 +42,8 @@ pub(crate) struct Redactor<'a> {
     stack: Vec<Frame>,
     lexeme: Lexeme,
     sum: Option<Sum>,
+    /// The number or word that is generalised.
+    word: Vec<u8>,
 }
 
 /// Why a body cannot be taken.
@@ -110,6 +114,7 @@ impl Redaction {
             stack: Vec::new(),
             lexeme: Lexeme::Between,
             sum: None,
+            word: Vec::new(),
         }
     }
 }
@@ -179,6 +184,7 @@ impl Redactor<'_> {
                 match treatment {
                     None => self.pass(byte)?,
                     Some(Treatment::Hash) => self.sum = self.redaction.key.as_ref().map(Sum::new),
+                    Some(Treatment::Generalise(_)) => self.name = Unescaped::keeping(LOOKED_AT),
                     Some(Treatment::Mask | Treatment::Drop) => {}
                 }
             }
@@ -296,6 +302,9 @@ impl Redactor<'_> {
         match (treatment, &mut self.sum) {
             (None, _) => return self.pass(byte),
             (Some(_), Some(sum)) => sum.update(&[byte]),
+            (Some(Treatment::Generalise(_)), None) if self.word.len() <= LOOKED_AT => {
+                self.word.push(byte);
+            }
             (Some(_), None) => {}
         }
         Ok(())
@@ -311,6 +320,7 @@ impl Redactor<'_> {
     /// What stands in the place of a value.
     fn emit_treated(&mut self, treatment: Treatment, is_text: bool) {
         let sum = self.sum.take();
+        let word = std::mem::take(&mut self.word);
         if self.drops_at.is_some() {
             return;
         }
@@ -319,6 +329,15 @@ impl Redactor<'_> {
                 self.out.push(b'"');
                 self.out.extend_from_slice(sum.end().as_bytes());
                 self.out.push(b'"');
+            }
+            (Treatment::Generalise(generalisation), _) => {
+                let (value, is_whole) = if is_text {
+                    (self.name.beginning(), self.name.text().is_some())
+                } else {
+                    (word.as_slice(), word.len() <= LOOKED_AT)
+                };
+                let value = generalised(generalisation, value, is_text, is_whole);
+                self.out.extend_from_slice(value.to_string().as_bytes());
             }
             (Treatment::Mask, _) if is_text => self.out.extend_from_slice(b"\"***\""),
             _ => self.out.extend_from_slice(b"null"),

@@ -52,6 +52,12 @@ pub trait Objects: fmt::Debug + Send + Sync {
         let _ = (key, limit);
         Ok(Vec::new())
     }
+    /// Removes for good what lay under a prefix before what lies there now, objects that were removed included, and says how
+    /// many versions that were. A store that keeps no versions has nothing to do.
+    async fn forget_earlier(&self, prefix: &str) -> Result<u64, Error> {
+        let _ = prefix;
+        Ok(0)
+    }
 }
 
 /// An object's bytes and the version that they are.

@@ -10,26 +10,24 @@ use crate::Transform;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::{Nesting, Pipeline, Table};
 use millrace_model::step::Counts;
-use millrace_model::{Failure, FailureName};
+use millrace_model::{Failure, FailureName, keys};
 use millrace_store::objects::Objects;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The columns of a key and their values, as texts.
 pub type ForgottenKey = BTreeMap<String, String>;
 
 impl Transform {
     /// Erases what is kept of a key of the pipeline's tables, and says what that was: `tables`, `rows`, `objects_removed`,
-    /// `records`, `pages`, `quarantined`, `dead`.
+    /// `records`, `pages`, `quarantined`, `dead`, `versions_removed`.
     ///
     /// No run of the pipeline may be under way. What else the lake holds of a person under other keys stays.
     pub async fn forget(&self, pipeline: &Pipeline, key: &ForgottenKey) -> Result<Counts, Failure> {
         let concerned: Vec<&Table> = pipeline
             .tables
             .iter()
-            .filter(|table| {
-                table.key.len() == key.len() && table.key.iter().all(|name| key.contains_key(name))
-            })
+            .filter(|table| is_key_of(table, key))
             .collect();
         if concerned.is_empty() {
             return Err(unknown_key(pipeline, key));
@@ -72,8 +70,40 @@ impl Transform {
             documents::forget_messages(&*self.objects, &pipeline.name, &search).await?;
         }
         raw::forget_dead(&*self.objects, &pipeline.name, key, &mut counts).await?;
+        // Last, because all that was done so far left versions of its own.
+        for prefix in prefixes(pipeline, key) {
+            let versions = self.objects.forget_earlier(&prefix).await?;
+            if versions > 0 {
+                count(&mut counts, "versions_removed", versions);
+            }
+        }
         Ok(counts)
     }
+}
+
+/// Whether that is the key of a table.
+fn is_key_of(table: &Table, key: &ForgottenKey) -> bool {
+    table.key.len() == key.len() && table.key.iter().all(|name| key.contains_key(name))
+}
+
+/// Under which prefixes lies what an erasure of a key changes.
+fn prefixes(pipeline: &Pipeline, key: &ForgottenKey) -> BTreeSet<String> {
+    let name = &pipeline.name;
+    let tables = pipeline.tables.iter();
+    let of_tables = tables
+        .filter(|table| is_key_of(table, key))
+        .flat_map(|table| {
+            let root = keys::table(name, &table.name);
+            [
+                format!("{root}/"),
+                format!("{root}__"),
+                keys::raw_resource(name, &table.from),
+                keys::quarantines(name, &table.name),
+                keys::state(name, &table.from),
+            ]
+        });
+    let of_all = [keys::all_dead_requests(name), keys::runs(name)];
+    of_tables.chain(of_all).collect()
 }
 
 /// Finds records by their key.

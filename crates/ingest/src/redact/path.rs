@@ -80,9 +80,10 @@ impl Patterns {
 /// Of two treatments the one that leaves less.
 fn strictest(one: Option<Treatment>, other: Treatment) -> Treatment {
     let rank = |treatment| match treatment {
-        Treatment::Hash => 0,
-        Treatment::Mask => 1,
-        Treatment::Drop => 2,
+        Treatment::Generalise(_) => 0,
+        Treatment::Hash => 1,
+        Treatment::Mask => 2,
+        Treatment::Drop => 3,
     };
     one.filter(|one| rank(*one) > rank(other)).unwrap_or(other)
 }

@@ -1,8 +1,10 @@
 use super::*;
+use millrace_model::definition::personal_data::Generalisation;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-const FIELDS: [(&str, Treatment); 4] = [
+const FIELDS: [(&str, Treatment); 5] = [
+    ("born", Treatment::Generalise(Generalisation::Prefix(2))),
     ("email", Treatment::Hash),
     ("phone", Treatment::Mask),
     ("ssn", Treatment::Drop),
@@ -144,6 +146,12 @@ fn naive(value: &Value, at: &[&str], treatment: Option<Treatment>) -> Value {
         (other, Some(Treatment::Hash)) => hash(&other.to_string()).into(),
         (Value::String(_), Some(Treatment::Mask)) => "***".into(),
         (_, Some(Treatment::Mask)) => Value::Null,
+        (Value::String(text), Some(Treatment::Generalise(to))) => {
+            generalised(to, text.as_bytes(), true, true)
+        }
+        (other, Some(Treatment::Generalise(to))) => {
+            generalised(to, other.to_string().as_bytes(), false, true)
+        }
     }
 }
 
@@ -159,6 +167,7 @@ fn values() -> impl Strategy<Value = Value> {
             Just("email"),
             Just("phone"),
             Just("ssn"),
+            Just("born"),
             Just("address"),
             Just("street"),
             Just("id"),

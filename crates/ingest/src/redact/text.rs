@@ -55,6 +55,11 @@ impl Unescaped {
         (!self.is_longer).then_some(&*self.text)
     }
 
+    /// What is kept of the text, however long it is.
+    pub(super) fn beginning(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Takes the next byte behind the opening quote; true for the closing one.
     pub(super) fn write(&mut self, byte: u8) -> bool {
         let (ends, decoded, length) = self.decode(byte);

@@ -22,4 +22,22 @@ pub enum Treatment {
     Hash,
     /// Each text in it becomes `***`, and every other value null.
     Mask,
+    /// Each value in it becomes one that is shared by many; null where it is not of the kind that is meant.
+    Generalise(Generalisation),
+}
+
+/// What a value becomes that is shared by many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Generalisation {
+    /// Of a day or a moment, the first day of its year.
+    Year,
+    /// Of a day or a moment, the first day of its month.
+    Month,
+    /// So many of its first characters.
+    Prefix(u16),
+    /// Of a number, the greatest multiple of this one that is not greater.
+    Bucket(u64),
+    /// Of an internet address, the network: 24 bits of an IPv4's, 48 of an IPv6's.
+    Network,
 }

@@ -10,6 +10,7 @@ pub async fn run(objects: &dyn Objects) {
     creates_once(objects).await;
     replaces_what_was_read(objects).await;
     deletes(objects).await;
+    forgets_what_was_there_before(objects).await;
     lists_in_byte_order(objects).await;
     refuses_keys(objects).await;
     one_of_many_creates(&[objects], "conformance").await;
@@ -21,6 +22,33 @@ pub async fn run(objects: &dyn Objects) {
     {
         objects.delete(&entry.key).await.expect("a delete");
     }
+    let forgotten = objects.forget_earlier("conformance/").await;
+    forgotten.expect("nothing is left of it");
+}
+
+async fn forgets_what_was_there_before(objects: &dyn Objects) {
+    let keys = ["kept", "gone", "beside"].map(|name| format!("conformance/forget/{name}"));
+    let [kept, gone, beside] = &keys;
+    for key in &keys {
+        for text in ["first", "second", "third"] {
+            objects.put(key, Bytes::from(text)).await.expect("a put");
+        }
+    }
+    objects.delete(gone).await.expect("a delete");
+    let has_versions = !objects.earlier(kept, 9).await.expect("a list").is_empty();
+    let prefixes = ["conformance/forget/kept", "conformance/forget/gone"];
+    let mut removed = Vec::new();
+    for prefix in prefixes.into_iter().chain(prefixes) {
+        removed.push(objects.forget_earlier(prefix).await.expect("forgotten"));
+    }
+    let expected = if has_versions { [2, 3, 0, 0] } else { [0; 4] };
+    assert_eq!(removed, expected);
+    let object = objects.get(kept).await.expect("an answer");
+    assert_eq!(object.expect("the object").bytes[..], b"third"[..]);
+    assert!(objects.get(gone).await.expect("an answer").is_none());
+    assert!(objects.earlier(gone, 9).await.expect("a list").is_empty());
+    let others = objects.earlier(beside, 9).await.expect("a list").len();
+    assert_eq!(others, if has_versions { 2 } else { 0 });
 }
 
 async fn reads_what_was_written(objects: &dyn Objects) {

@@ -19,7 +19,7 @@ const CONFLICT_ATTEMPTS: u32 = 6;
 const LIST_LIMIT: usize = 1000;
 
 /// Objects in a bucket of S3. The role needs `s3:ListBucket`, without which S3 calls a missing object a forbidden one, and
-/// for earlier versions `s3:ListBucketVersions` and `s3:GetObjectVersion`.
+/// for earlier versions `s3:ListBucketVersions`, `s3:GetObjectVersion` and, to remove them, `s3:DeleteObjectVersion`.
 #[derive(Clone, Debug)]
 pub struct S3 {
     client: Client,
@@ -185,6 +185,64 @@ impl Objects for S3 {
             }
         }
         Ok(earlier)
+    }
+
+    async fn forget_earlier(&self, prefix: &str) -> Result<u64, Error> {
+        // The marks of removal last: without one, what it hides would lie there again.
+        let versions = self.remove_versions(prefix, Which::Earlier).await?;
+        self.remove_versions(prefix, Which::Marks).await?;
+        Ok(versions)
+    }
+}
+
+/// Which of a key's versions are meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Those of objects that something else lies in the place of, or nothing.
+    Earlier,
+    /// The marks that say that an object was removed.
+    Marks,
+}
+
+impl S3 {
+    async fn remove_versions(&self, prefix: &str, which: Which) -> Result<u64, Error> {
+        let (mut key_marker, mut version_marker) = (None, None);
+        let mut removed = 0;
+        loop {
+            let request = self.client.list_object_versions().bucket(&self.bucket);
+            let request = request
+                .prefix(prefix)
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker);
+            let listed = request.send().await;
+            let listed = listed.map_err(|error| from_sdk(prefix, &error))?;
+            let meant: Vec<(Option<String>, Option<String>)> = match which {
+                Which::Earlier => {
+                    let versions = listed.versions.unwrap_or_default().into_iter();
+                    let earlier = versions.filter(|version| version.is_latest() != Some(true));
+                    earlier
+                        .map(|version| (version.key, version.version_id))
+                        .collect()
+                }
+                Which::Marks => {
+                    let marks = listed.delete_markers.unwrap_or_default().into_iter();
+                    marks.map(|mark| (mark.key, mark.version_id)).collect()
+                }
+            };
+            for (key, version) in meant {
+                let key = key.unwrap_or_default();
+                let request = self.client.delete_object().bucket(&self.bucket);
+                let request = request.key(&key).set_version_id(version);
+                match request.send().await {
+                    Ok(_) => removed += 1,
+                    Err(error) => return Err(from_sdk(&key, &error)),
+                }
+            }
+            if listed.is_truncated != Some(true) {
+                return Ok(removed);
+            }
+            (key_marker, version_marker) = (listed.next_key_marker, listed.next_version_id_marker);
+        }
     }
 }
 

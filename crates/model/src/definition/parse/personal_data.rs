@@ -2,10 +2,13 @@
 
 use super::value;
 use crate::definition::FieldPath;
-use crate::definition::personal_data::{PersonalData, Treatment};
+use crate::definition::personal_data::{Generalisation, PersonalData, Treatment};
 use crate::definition::pipeline::Resource;
 use crate::definition::problem::{Path, Review};
 use crate::definition::wire::personal_data::{PersonalDataForm, TreatmentForm};
+
+/// How many characters may be left of a text.
+const LONGEST_PREFIX: u16 = 64;
 
 /// What the form means, or problems at that path.
 pub(super) fn validate(
@@ -26,6 +29,19 @@ pub(super) fn validate(
             TreatmentForm::Drop => Treatment::Drop,
             TreatmentForm::Hash => Treatment::Hash,
             TreatmentForm::Mask => Treatment::Mask,
+            TreatmentForm::Year => Treatment::Generalise(Generalisation::Year),
+            TreatmentForm::Month => Treatment::Generalise(Generalisation::Month),
+            TreatmentForm::Network => Treatment::Generalise(Generalisation::Network),
+            TreatmentForm::Prefix(characters) => {
+                review.require((1..=LONGEST_PREFIX).contains(characters), &at, || {
+                    format!("a prefix has 1 to {LONGEST_PREFIX} characters")
+                });
+                Treatment::Generalise(Generalisation::Prefix(*characters))
+            }
+            TreatmentForm::Bucket(width) => {
+                review.require(*width > 0, &at, || "a bucket is 1 wide or wider".to_owned());
+                Treatment::Generalise(Generalisation::Bucket(*width))
+            }
         };
         fields.push((review.accept(&at, value::field_path(path))?, treatment));
     }
@@ -63,7 +79,7 @@ pub(super) fn check_use(resource: &Resource, at: &Path, review: &mut Review<'_, 
         });
         let is_key = resource.key.iter().any(|key| covers(path, key));
         review.require(!is_key || *treatment == Treatment::Hash, &at, || {
-            "a record is known by this field (`key`); it can be hashed, and neither dropped nor masked".to_owned()
+            "a record is known by this field (`key`); it can be hashed, and nothing else".to_owned()
         });
     }
 }

@@ -26,4 +26,14 @@ pub(crate) enum TreatmentForm {
     Hash,
     /// Each text in it becomes `***`, and every other value null.
     Mask,
+    /// Each day or moment in it becomes the first day of its year, and every other value null.
+    Year,
+    /// Each day or moment in it becomes the first day of its month, and every other value null.
+    Month,
+    /// Each internet address in it becomes its network, of 24 bits (IPv4) or 48 (IPv6), and every other value null.
+    Network,
+    /// Each value in it becomes a text, so many of its first characters.
+    Prefix(u16),
+    /// Each number in it becomes the greatest multiple of this one that is not greater, and every other value null.
+    Bucket(u64),
 }
