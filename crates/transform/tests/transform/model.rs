@@ -1,7 +1,9 @@
-//! Tables against plain models in memory: random nested records, runs, steps, duplicates, deletes and write modes.
+//! Tables against plain models in memory: random nested records, runs, steps, duplicates, deletes and write modes, by one
+//! writer and by two at once.
 
 use crate::harness::{Harness, TABLE};
 use millrace_model::definition::pipeline::{ColumnType, Delete, Keep, WriteMode};
+use millrace_model::step::{Deadline, Unobserved};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -304,18 +306,34 @@ fn runs() -> impl Strategy<Value = Vec<Run>> {
     prop::collection::vec(prop::collection::vec(page, 1..3), 1..5)
 }
 
-async fn compare(mode: Mode, runs: &[Run], steps: &[bool]) {
+/// Transforms, by so many steps at once.
+async fn transform(shop: &Harness, writers: usize) {
+    let input = shop.pinned().await;
+    let steps: Vec<_> = (0..writers)
+        .map(|_| {
+            let (step, input) = (shop.transform(), input.clone());
+            tokio::spawn(async move { step.run(&input, Deadline::NONE, &Unobserved).await })
+        })
+        .collect();
+    for step in steps {
+        step.await
+            .expect("no panic")
+            .expect("transformed, or nothing left to do");
+    }
+}
+
+async fn compare(mode: Mode, runs: &[Run], steps: &[bool], writers: usize) {
     let mut shop = mode.harness();
     for (index, (run, step)) in runs.iter().zip(steps).enumerate() {
         let bodies: Vec<String> = run.iter().map(|page| mode.body(page)).collect();
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
         shop.pull(&[&bodies]).await;
         if *step {
-            shop.run().await.expect("transformed");
+            transform(&shop, writers).await;
             check(mode, &shop, &runs[..=index]).await;
         }
     }
-    shop.run().await.expect("transformed");
+    transform(&shop, writers).await;
     check(mode, &shop, runs).await;
 }
 
@@ -398,8 +416,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn tables_equal_their_models(mode in 0..MODES.len(), runs in runs(), steps in prop::collection::vec(any::<bool>(), 5)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
-        runtime.block_on(compare(MODES[mode], &runs, &steps));
+    fn tables_equal_their_models(
+        mode in 0..MODES.len(),
+        runs in runs(),
+        steps in prop::collection::vec(any::<bool>(), 5),
+        writers in 1..3_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime");
+        runtime.block_on(compare(MODES[mode], &runs, &steps, writers));
     }
 }
