@@ -127,8 +127,11 @@ impl Definitions {
             let Some(object) = self.objects.get(&key).await? else {
                 continue;
             };
-            let known = files.remove(&key).map(|file| file.routes);
-            let file = self.file(&key, object.version, &object.bytes, known).await;
+            // The look may end here, for lack of time: what is known stays until there is something else.
+            let known = files.get(&key).map(|file| file.routes.clone());
+            let file = self
+                .file(&key, object.version, &object.bytes, known)
+                .await?;
             files.insert(key, file);
         }
         remind(&mut files);
@@ -166,37 +169,41 @@ impl Definitions {
         version: Version,
         bytes: &[u8],
         known: Option<Vec<Arc<Served>>>,
-    ) -> File {
-        match compile(key, bytes) {
-            Ok(routes) => File {
-                version,
-                routes,
-                broken: None,
-            },
-            Err(problems) => File {
-                version,
-                routes: match known {
-                    Some(routes) => routes,
-                    None => self.before(key).await,
-                },
-                broken: Some(Broken {
-                    problems,
-                    told: None,
-                }),
-            },
-        }
+    ) -> Result<File, Error> {
+        let (routes, broken) = match compile(key, bytes) {
+            Ok(routes) => (routes, None),
+            Err(problems) => {
+                let told = None;
+                let broken = Broken { problems, told };
+                (self.before(key, known).await?, Some(broken))
+            }
+        };
+        Ok(File {
+            version,
+            routes,
+            broken,
+        })
     }
 
-    /// The routes of the youngest version that was not broken, for a process that never saw it; none where the store of
-    /// the definitions keeps no versions.
-    async fn before(&self, key: &str) -> Vec<Arc<Served>> {
-        let earlier = self.objects.earlier(key, EARLIER).await;
-        let versions = earlier.unwrap_or_else(|error| {
-            tracing::error!(%error, "the broken definition's earlier versions cannot be read");
-            Vec::new()
-        });
+    /// The routes of the youngest version that was not broken: not every process saw each version, and all answer alike.
+    /// Where there is none, or it cannot be read, those that were known.
+    async fn before(
+        &self,
+        key: &str,
+        known: Option<Vec<Arc<Served>>>,
+    ) -> Result<Vec<Arc<Served>>, Error> {
+        let versions = match (self.objects.earlier(key, EARLIER).await, &known) {
+            (Ok(versions), _) => versions,
+            // That there is no such route is not known.
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(_)) => {
+                tracing::error!(%error, "the broken definition's earlier versions cannot be read");
+                Vec::new()
+            }
+        };
         let compiled = |bytes: &Bytes| compile(key, bytes).ok();
-        versions.iter().find_map(compiled).unwrap_or_default()
+        let youngest = versions.iter().find_map(compiled);
+        Ok(youngest.or(known).unwrap_or_default())
     }
 }
 

@@ -46,6 +46,7 @@ impl Sink {
 
     pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<(), Failure> {
         if self.schema != batch.schema() {
+            self.check_types(&batch)?;
             self.schema = union(Some(&self.schema), &batch.schema());
         }
         self.rows += batch.num_rows() as u64;
@@ -62,6 +63,22 @@ impl Sink {
             Ok(Err(error)) => Err(error.into()),
             _ => Err(lost(&self.key)),
         }
+    }
+
+    /// Fails where a column is of another type than what was written of it: files that disagree would be read wrongly.
+    fn check_types(&self, batch: &RecordBatch) -> Result<(), Failure> {
+        for field in batch.schema_ref().fields() {
+            let known = self.schema.field_with_name(field.name());
+            if known.is_ok_and(|known| known.data_type() != field.data_type()) {
+                let message = format!(
+                    "the column `{}` of `{}` has become one of another type while it was written; nothing is committed",
+                    field.name(),
+                    self.key
+                );
+                return Err(Failure::new(FailureName::Internal, message));
+            }
+        }
+        Ok(())
     }
 
     /// The writer, which has written all of it and can write more.

@@ -297,6 +297,8 @@ impl Shape {
         let column = table.columns.len();
         let mut made = Column::new(name.clone(), path, kind, origin)?;
         made.may_widen = self.contract.types == OnChange::Evolve;
+        // Files have all fields of a struct that the table knows, as null where no record had them so far.
+        made.written = table.part.is_some() && table.written;
         table.columns.push(made);
         table.by_name.insert(name, column);
         Ok(column)

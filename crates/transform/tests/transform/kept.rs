@@ -240,3 +240,26 @@ async fn what_stands_between_names_is_chosen() {
     let counts = shop.transform().forget(&shop.pipeline(), &key).await;
     assert_eq!(counts.expect("forgotten")["rows"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_widens_behind_rows_without_it_keeps_its_values() {
+    for write in [WriteMode::Append, WriteMode::Upsert] {
+        let mut shop = kept(write);
+        shop.take(r#"[{"id":1,"bag":{"y":0}}]"#).await;
+        // One step takes both, newest first or last: the rows of one do not have what widens in the other.
+        shop.pull(&[&[r#"[{"id":2,"bag":{"y":0.5}}]"#]]).await;
+        shop.pull(&[&[r#"[{"id":3,"bag":{"z":0.5}}]"#]]).await;
+        shop.pull(&[&[r#"[{"id":4,"bag":{"y":1.5}}]"#]]).await;
+        shop.run().await.expect("transformed");
+        assert_eq!(
+            shop.values(TABLE, &["id", "bag"]).await,
+            [
+                "1 {y: 0.0, z: }",
+                "2 {y: 0.5, z: }",
+                "3 {y: , z: 0.5}",
+                "4 {y: 1.5, z: }"
+            ],
+            "{write:?}"
+        );
+    }
+}
