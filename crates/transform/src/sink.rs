@@ -68,12 +68,16 @@ impl Sink {
     /// Fails where a column is of another type than what was written of it: files that disagree would be read wrongly.
     fn check_types(&self, batch: &RecordBatch) -> Result<(), Failure> {
         for field in batch.schema_ref().fields() {
-            let known = self.schema.field_with_name(field.name());
-            if known.is_ok_and(|known| known.data_type() != field.data_type()) {
+            let Ok(known) = self.schema.field_with_name(field.name()) else {
+                continue;
+            };
+            if known.data_type() != field.data_type() {
                 let message = format!(
-                    "the column `{}` of `{}` has become one of another type while it was written; nothing is committed",
+                    "the column `{}` of `{}` was written as {}, and has become {}; nothing is committed",
                     field.name(),
-                    self.key
+                    self.key,
+                    known.data_type(),
+                    field.data_type()
                 );
                 return Err(Failure::new(FailureName::Internal, message));
             }

@@ -211,6 +211,9 @@ impl Shape {
         let owner = self.nodes[node].table;
         let table = self.tables.len();
         let full = format!("{}.{name}", self.tables[owner].name);
+        // Files may have it already, though no record had it so far: as null, or as a list without elements.
+        let of = &self.tables[owner];
+        let written = of.written && (existing.is_some() || of.part.is_some());
         // Of an element of a list the list's own path is that of its fields.
         let path = self.nodes[node].path.clone();
         self.tables.push(TableShape {
@@ -218,6 +221,7 @@ impl Shape {
             path: path.clone(),
             part: Some(form),
             depth: self.tables[owner].depth + 1,
+            written,
             ..TableShape::root(&full, existing.and_then(columns_within))
         });
         self.tables[owner].parts.push((name, table));

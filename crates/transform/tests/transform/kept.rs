@@ -263,3 +263,17 @@ async fn a_field_that_widens_behind_rows_without_it_keeps_its_values() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_elements_get_behind_rows_without_elements_is_there() {
+    let mut shop = kept(WriteMode::Upsert);
+    shop.take(r#"[{"id":1,"bag":[{"n":0}]}]"#).await;
+    // The newest one is taken first.
+    shop.pull(&[&[r#"[{"id":2,"bag":[{"n":1,"x":5}]}]"#]]).await;
+    shop.pull(&[&[r#"[{"id":3,"bag":[]}]"#]]).await;
+    shop.run().await.expect("transformed");
+    assert_eq!(
+        shop.values(TABLE, &["id", "bag"]).await,
+        ["1 [{n: 0, x: }]", "2 [{n: 1, x: 5}]", "3 []"]
+    );
+}
