@@ -11,7 +11,8 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,15 @@ class Cloud:
         """The keys under a prefix."""
         pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    @contextmanager
+    def changed(self, key: str, body: bytes) -> Iterator[None]:
+        """An object of the lake as somebody puts it by hand; afterwards it is again the version that it was."""
+        version = self.s3().put_object(Bucket=self.bucket, Key=key, Body=body)["VersionId"]
+        try:
+            yield
+        finally:
+            self.s3().delete_object(Bucket=self.bucket, Key=key, VersionId=version)
 
     def read(self, key: str) -> bytes:
         """An object's bytes."""

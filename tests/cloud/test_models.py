@@ -23,15 +23,9 @@ publish:
 
 
 def test_models_are_made_behind_the_tables_that_they_read(cloud: Cloud) -> None:
-    s3 = cloud.s3()
-    good = cloud.read(PIPELINE)
-    s3.put_object(Bucket=cloud.bucket, Key=FILE, Body=SQL)
-    s3.put_object(Bucket=cloud.bucket, Key=PIPELINE, Body=good.replace(b"publish:\n", MODELS))
-    try:
+    pipeline = cloud.read(PIPELINE).replace(b"publish:\n", MODELS)
+    with cloud.changed(FILE, SQL), cloud.changed(PIPELINE, pipeline):
         entry = cloud.succeed("earthquakes")
-    finally:
-        s3.put_object(Bucket=cloud.bucket, Key=PIPELINE, Body=good)
-        s3.delete_object(Bucket=cloud.bucket, Key=FILE)
     steps = entry["steps"]
     for name in ("by_kind", "kinds"):
         step = steps[f"refine/{name}"]
