@@ -196,6 +196,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn between(&mut self, byte: u8) -> Result<usize, ScanError> {
         match (byte, self.expect) {
             (b' ' | b'\n' | b'\r' | b'\t', _) => {}
@@ -224,6 +225,7 @@ impl<'a> Scanner<'a> {
         Ok(1)
     }
 
+    #[inline]
     fn begin_value(&mut self, byte: u8) -> Result<usize, ScanError> {
         if self.open.last().is_some_and(|open| open.is_array) {
             self.begin_element();
@@ -304,6 +306,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn begin_element(&mut self) {
         let Some(open) = self.open.last_mut() else {
             return;
@@ -329,6 +332,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn begin_record(&mut self) {
         self.found.records += 1;
         self.found.last = None;
@@ -336,17 +340,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether that byte closes what is open.
+    #[inline]
     fn closes(&self, byte: u8) -> bool {
         self.open
             .last()
             .is_some_and(|open| open.is_array == (byte == b']'))
     }
 
+    #[inline]
     fn close(&mut self) {
         self.open.pop();
         self.end_value();
     }
 
+    #[inline]
     fn end_value(&mut self) {
         self.expect = if self.open.is_empty() {
             Expect::Nothing

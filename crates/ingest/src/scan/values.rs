@@ -9,6 +9,7 @@ use memchr::memchr2;
 use serde_json::Value;
 
 impl Scanner<'_> {
+    #[inline]
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
         if self.keep == Keep::Welcome && self.kept.len() + bytes.len() > META_TEXT {
             self.keep = Keep::No;
@@ -22,6 +23,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn text(&mut self, piece: &[u8]) -> Result<usize, ScanError> {
         let Some(stop) = memchr2(b'"', b'\\', piece) else {
             self.keep(piece)?;
@@ -53,6 +55,7 @@ impl Scanner<'_> {
         plain.ok_or_else(|| self.not_json("a text is not valid"))
     }
 
+    #[inline]
     pub(super) fn end_key(&mut self) -> Result<(), ScanError> {
         self.expect = Expect::Colon;
         self.trail = Trail::NOWHERE;
@@ -83,6 +86,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn end_text(&mut self) -> Result<(), ScanError> {
         if self.keep != Keep::No {
             let text = self.kept_text()?;
@@ -92,6 +96,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn plain(&mut self, piece: &[u8]) -> Result<usize, ScanError> {
         let is_end = |byte: &u8| {
             matches!(
@@ -107,6 +112,7 @@ impl Scanner<'_> {
         Ok(length)
     }
 
+    #[inline]
     pub(super) fn end_plain(&mut self) -> Result<(), ScanError> {
         self.within = Within::Between;
         let kept = std::mem::take(&mut self.kept);
@@ -133,6 +139,7 @@ impl Scanner<'_> {
     }
 
     /// Takes a value without parts, if it is one of those that are looked for.
+    #[inline]
     pub(super) fn take(&mut self, scalar: &Scalar<'_>) -> Result<(), ScanError> {
         if let Some(kind) = self.targets.field(self.trail)
             && *scalar != Scalar::Null
