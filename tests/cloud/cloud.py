@@ -216,11 +216,21 @@ class Cloud:
 
 
 def kill(process: int) -> None:
-    """`kill -9`, which may come too late."""
+    """`kill -9`, which may come too late. Waits for the end: a worker that is only about to end still gets a request."""
     try:
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
-        pass
+        return
+    until(lambda: _has_ended(process), patience=10)
+
+
+def _has_ended(process: int) -> bool:
+    """Whether it is gone, or waits only for its parent to take notice."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
 
 
 def run_of(answer: api.Answer) -> str:
