@@ -8,10 +8,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::physical_optimizer::pruning::PruningStatistics;
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::Offset;
 use millrace_lake::DataFile;
+use millrace_model::moment::{days, micros};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -124,19 +122,6 @@ fn digits(number: f64, scale: i8, side: Side) -> Option<i128> {
     };
     // Beyond that, neighbouring doubles are further apart than 1.
     (rounded.abs() < 2_f64.powi(50)).then_some(rounded as i128)
-}
-
-fn micros(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>()
-        .ok()
-        .map(Timestamp::as_microsecond)
-}
-
-fn days(text: &str) -> Option<i32> {
-    let midnight = Offset::UTC
-        .to_timestamp(text.parse::<Date>().ok()?.at(0, 0, 0, 0))
-        .ok()?;
-    i32::try_from(midnight.as_second().div_euclid(86_400)).ok()
 }
 
 #[cfg(test)]

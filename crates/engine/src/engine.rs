@@ -25,18 +25,6 @@ pub struct Limits {
     pub threads: usize,
 }
 
-impl Limits {
-    /// So much memory, so much of that folder, and so many cores.
-    pub fn new(memory: usize, spill: PathBuf, spill_bytes: u64, threads: usize) -> Self {
-        Self {
-            memory,
-            spill,
-            spill_bytes,
-            threads,
-        }
-    }
-}
-
 /// Answers queries within limits.
 #[derive(Clone, Debug)]
 pub struct Engine {

@@ -1,11 +1,10 @@
 //! What is known of a run as a whole, and of those before it.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::Offset;
 use millrace_lake::Table;
 use millrace_model::Failure;
 use millrace_model::definition::pipeline::{Expectation, Rule};
+use millrace_model::moment::micros;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -57,32 +56,7 @@ pub fn newest(table: &Table, expectations: &[Expectation]) -> HashMap<String, i6
     newest
 }
 
-/// A bound as the log has it, in microseconds since 1970; of a day its first moment.
-fn micros(text: &str) -> Option<i64> {
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Some(moment.as_microsecond());
-    }
-    let day: Date = text.parse().ok()?;
-    let midnight = Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()?;
-    Some(midnight.as_microsecond())
-}
-
 /// A moment in microseconds since 1970 as text.
 pub(crate) fn moment(micros: i64) -> String {
     Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |at| at.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_are_moments_or_days() {
-        assert_eq!(
-            micros("2026-01-01T12:00:00.000001Z"),
-            Some(1_767_268_800_000_001)
-        );
-        assert_eq!(micros("2026-01-01"), Some(1_767_225_600_000_000));
-        assert_eq!(micros("yesterday"), None);
-    }
 }

@@ -41,7 +41,7 @@ use millrace_model::mode::RunMode;
 use millrace_model::raw::Position;
 use millrace_model::state::{Extent, ResourceState};
 use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
-use millrace_model::{Failure, FailureName, keys};
+use millrace_model::{Failure, keys};
 use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
 use millrace_store::{definitions, json};
@@ -130,14 +130,8 @@ impl Ingest {
     ) -> Result<StepOutput, Failure> {
         let objects = &*self.objects;
         let pinned = definitions::pinned(objects, &input.definition).await?;
-        let resource = pinned.pipeline.resource(&input.name).ok_or_else(|| {
-            let message = format!(
-                "the pipeline `{}` has no resource `{}`",
-                input.pipeline, input.name
-            );
-            Failure::new(FailureName::BadDefinition, message)
-        })?;
-        let connection = connection(&pinned, &resource.connection)?;
+        let resource = pinned.resource(&input.name)?;
+        let connection = pinned.connection(&resource.connection)?;
         let checkpoint =
             Checkpoint::read(objects, &input.pipeline, &input.name, &input.run).await?;
         if checkpoint.next == Position::End {
@@ -265,13 +259,6 @@ impl Ingest {
         };
         keys.into_iter().map(&mut throttle).collect()
     }
-}
-
-fn connection<'a>(pinned: &'a Pinned, name: &str) -> Result<&'a Connection, Failure> {
-    pinned.connection(name).ok_or_else(|| {
-        let message = format!("the run's definition has no connection `{name}`; start another run");
-        Failure::new(FailureName::BadDefinition, message)
-    })
 }
 
 /// What the conductor is to do after a pull that ended so.

@@ -127,12 +127,12 @@ impl Lake {
     }
 
     /// Removes files that no commit names; what cannot be removed stays, and does no harm.
-    pub async fn discard(&self, key: &str, paths: &[String]) {
+    pub async fn discard(&self, key: &str, files: &[DataFile]) {
         let root = self.path(key);
-        for path in paths {
+        for file in files {
             let path: Path = root
                 .parts()
-                .chain(Path::from(path.as_str()).parts())
+                .chain(Path::from(file.path.as_str()).parts())
                 .collect();
             if let Err(error) = self.store.delete(&path).await {
                 tracing::debug!(%path, %error, "an unreferenced file stays");

@@ -6,6 +6,7 @@
 //! fails with [`ErrorKind::Conflict`]; the caller reads again and decides again. What a writer that was killed leaves are
 //! files that no commit names.
 
+mod cast;
 mod commit;
 mod error;
 mod history;
@@ -13,6 +14,7 @@ mod keys;
 mod lake;
 mod parquet_file;
 mod purge;
+mod retry;
 mod scan;
 mod sieve;
 mod stats;
@@ -20,11 +22,13 @@ mod table;
 mod upkeep;
 mod writer;
 
+pub use cast::cast;
 pub use commit::{Commit, WriteKind};
 pub use error::{Error, ErrorKind};
 pub use history::Entry;
 pub use keys::{Edit, KeySet, Rewritten};
 pub use lake::Lake;
+pub use retry::until_committed;
 pub use scan::{RowStream, Scan};
 pub use table::{DataFile, Table};
 pub use writer::{Varied, Writer};

@@ -1,3 +1,4 @@
+use crate::cast::cast;
 use crate::error::{Error, ErrorKind};
 use crate::parquet_file::ParquetFile;
 use crate::table::DataFile;
@@ -5,10 +6,8 @@ use arrow::array::{
     Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray,
     new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
@@ -16,11 +15,6 @@ use object_store::path::Path;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use std::sync::Arc;
 use tokio::sync::mpsc;
-
-const STRICT: CastOptions<'_> = CastOptions {
-    safe: false,
-    format_options: FormatOptions::new(),
-};
 
 /// Rows, batch by batch.
 pub type RowStream = BoxStream<'static, Result<RecordBatch, Error>>;
@@ -211,7 +205,6 @@ fn widened(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef, ArrowError> {
                 nulls,
             )?))
         }
-        // A value that the wider type does not hold after all is an error, and not a null.
-        _ => cast_with_options(column, kind, &STRICT),
+        _ => cast(column, kind),
     }
 }

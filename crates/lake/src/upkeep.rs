@@ -33,10 +33,9 @@ impl Lake {
             writer.write(&batch).await?;
         }
         let (count, added) = (small.len(), writer.finish().await?);
-        let paths: Vec<String> = added.iter().map(|file| file.path.clone()).collect();
         let commit = Commit {
             kind: WriteKind::Compact,
-            added,
+            added: added.clone(),
             removed: small,
             schema: table.schema(),
             sequence: table.sequence().await?,
@@ -47,7 +46,7 @@ impl Lake {
             Ok(table) => Ok((count, table)),
             // Somebody else was quicker: it can wait for the next run.
             Err(error) if error.kind == ErrorKind::Conflict => {
-                self.discard(table.key(), &paths).await;
+                self.discard(table.key(), &added).await;
                 Ok((0, table.clone()))
             }
             Err(error) => Err(error),

@@ -290,7 +290,7 @@ async fn a_bucket_holds_tables_as_a_folder_does() {
         change(&lake, WriteKind::Append, &batch, 2).await,
     );
     table.commit(one).await.expect("committed");
-    let unnamed: Vec<String> = other.added.iter().map(|file| file.path.clone()).collect();
+    let unnamed = other.added.clone();
     let error = table.commit(other).await.expect_err("too late");
     assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
     lake.discard(KEY, &unnamed).await;

@@ -21,7 +21,10 @@ pub mod set;
 pub(crate) mod wire;
 mod yaml;
 
+use self::model::Model;
+use self::pipeline::{Resource, Table};
 use crate::mode::RunMode;
+use crate::{Failure, FailureName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -47,11 +50,29 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// The connection of that name.
-    pub fn connection(&self, name: &str) -> Option<&Connection> {
-        self.connections
-            .iter()
-            .find(|connection| connection.name == name)
+    /// The connection of that name. `BadDefinition` where there is none.
+    pub fn connection(&self, name: &str) -> Result<&Connection, Failure> {
+        let mut connections = self.connections.iter();
+        let found = connections.find(|connection| connection.name == name);
+        found.ok_or_else(|| missing("connection", name))
+    }
+
+    /// The pipeline's resource of that name. `BadDefinition` where there is none.
+    pub fn resource(&self, name: &str) -> Result<&Resource, Failure> {
+        let found = self.pipeline.resource(name);
+        found.ok_or_else(|| missing("resource", name))
+    }
+
+    /// The pipeline's table of that name. `BadDefinition` where there is none.
+    pub fn table(&self, name: &str) -> Result<&Table, Failure> {
+        let found = self.pipeline.table(name);
+        found.ok_or_else(|| missing("table", name))
+    }
+
+    /// The pipeline's model of that name. `BadDefinition` where there is none.
+    pub fn model(&self, name: &str) -> Result<&Model, Failure> {
+        let found = self.pipeline.model(name);
+        found.ok_or_else(|| missing("model", name))
     }
 
     /// The JSON in which it is kept: fields in the order of their declaration, maps in the order of their keys, so that
@@ -65,6 +86,12 @@ impl Pinned {
     pub fn version(&self) -> String {
         hex::encode(Sha256::digest(self.to_json()))
     }
+}
+
+/// What a step is told to work on, and the definition that its run began with does not have.
+fn missing(kind: &str, name: &str) -> Failure {
+    let message = format!("the run's definition has no {kind} `{name}`; start another run");
+    Failure::new(FailureName::BadDefinition, message)
 }
 
 /// A dotted path into a record or a body: `properties.updated`. The empty path is the value itself.

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod keys;
 pub mod ledger;
 pub mod mode;
+pub mod moment;
 pub mod query;
 pub mod raw;
 pub mod schema;

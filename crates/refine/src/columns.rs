@@ -1,17 +1,11 @@
 //! What a query answers, as a Delta table holds it.
 
 use arrow::array::RecordBatch;
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
+use millrace_lake::cast;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-const STRICT: CastOptions<'_> = CastOptions {
-    safe: false,
-    format_options: FormatOptions::new(),
-};
 
 /// What an element of a list is called in Delta.
 const ELEMENT: &str = "element";
@@ -47,7 +41,7 @@ pub(crate) fn of(answer: &Schema) -> Result<SchemaRef, String> {
 pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema.fields().iter().zip(batch.columns());
     let columns = columns
-        .map(|(field, column)| cast_with_options(column, field.data_type(), &STRICT))
+        .map(|(field, column)| cast(column, field.data_type()))
         .collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema.clone(), columns)
 }

@@ -10,10 +10,10 @@ mod output;
 
 pub use millrace_engine::Limits;
 
-use crate::make::{Made, Make};
+use crate::make::Make;
 use jiff::Timestamp;
 use millrace_engine::Engine;
-use millrace_lake::Lake;
+use millrace_lake::{Lake, until_committed};
 use millrace_model::definition::Pipeline;
 use millrace_model::ledger::RunId;
 use millrace_model::step::{
@@ -25,8 +25,6 @@ use millrace_store::objects::Objects;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the step looks anew after somebody else's commit before it lets the conductor try again.
-const ATTEMPTS: usize = 5;
 /// What a Lambda keeps of its time for the commit.
 const OVERHEAD: Duration = Duration::from_secs(5);
 
@@ -56,13 +54,7 @@ impl Refine {
         observer: &dyn Observer,
     ) -> Result<StepOutput, Failure> {
         let pinned = definitions::pinned(&*self.objects, &input.definition).await?;
-        let model = pinned.pipeline.model(&input.name).ok_or_else(|| {
-            let message = format!(
-                "the run's definition has no model `{}`; start another run",
-                input.name
-            );
-            Failure::new(FailureName::BadDefinition, message)
-        })?;
+        let model = pinned.model(&input.name)?;
         let engine = self.engine()?;
         let make = Make {
             lake: &self.lake,
@@ -71,14 +63,15 @@ impl Refine {
             model,
             observer,
         };
+        let commits = until_committed(&input.name, || make.attempt());
         let hands = StepOutput::new(input, Next::Task, Counts::new());
         let outcome = match deadline.place() {
-            Place::Unbounded => attempts(&make).await?,
+            Place::Unbounded => commits.await?,
             // What a Lambda could not make in all of its time, another one cannot either.
             Place::Lambda if input.invocation > 0 => return Ok(hands),
             Place::Lambda => {
                 let left = deadline.left().saturating_sub(OVERHEAD);
-                match tokio::time::timeout(left, attempts(&make)).await {
+                match tokio::time::timeout(left, commits).await {
                     Ok(outcome) => outcome?,
                     Err(_) => return Ok(hands),
                 }
@@ -124,23 +117,6 @@ impl Refine {
             );
             Failure::new(FailureName::Internal, message)
         })
-    }
-}
-
-async fn attempts(make: &Make<'_>) -> Result<Made, Failure> {
-    let mut attempt = 1;
-    loop {
-        match make.attempt().await {
-            Err(failure) if failure.name == FailureName::Conflict && attempt < ATTEMPTS => {
-                tracing::info!(
-                    model = make.model.name,
-                    attempt,
-                    "somebody else committed; made anew"
-                );
-                attempt += 1;
-            }
-            outcome => return outcome,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One model, made once.
 
 use crate::columns;
-use crate::output::{Output, Written, discard};
+use crate::output::{Output, Written};
 use arrow::datatypes::SchemaRef;
 use millrace_engine::{Engine, Error, ErrorKind, Manner, Plan};
 use millrace_expect::Facts;
@@ -179,7 +179,7 @@ impl Make<'_> {
         there: Option<&Table>,
     ) -> Result<Made, Failure> {
         if let Err(failure) = self.judge(&mut written, there).await {
-            discard(self.lake, key, &written.files).await;
+            self.lake.discard(key, &written.files).await;
             return Err(failure);
         }
         let mut rewritten = Rewritten::default();
@@ -216,7 +216,7 @@ impl Make<'_> {
         let table = match committed {
             Ok(table) => table,
             Err(error) => {
-                discard(self.lake, key, &added).await;
+                self.lake.discard(key, &added).await;
                 return Err(error.into());
             }
         };

@@ -95,7 +95,7 @@ impl<'a> Output<'a> {
         let writer = std::mem::replace(&mut self.writer, lake.writer(key, schema.clone()));
         let files = writer.finish().await?;
         if let Err(failure) = self.hold_together(&files, &schema, pipeline).await {
-            discard(lake, key, &files).await;
+            lake.discard(key, &files).await;
             return Err(failure);
         }
         Ok(Written {
@@ -110,7 +110,7 @@ impl<'a> Output<'a> {
     /// Gives up what was written.
     pub(crate) async fn discard(self) -> Result<(), Failure> {
         let files = self.writer.finish().await?;
-        discard(self.lake, self.key, &files).await;
+        self.lake.discard(self.key, &files).await;
         Ok(())
     }
 
@@ -174,12 +174,6 @@ impl<'a> Output<'a> {
             ),
         )
     }
-}
-
-/// Removes files that no commit names.
-pub(crate) async fn discard(lake: &Lake, key: &str, files: &[DataFile]) {
-    let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
-    lake.discard(key, &paths).await;
 }
 
 fn key_set(model: &Model, schema: &SchemaRef) -> Result<KeySet, Failure> {

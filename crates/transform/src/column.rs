@@ -1,6 +1,5 @@
 //! One column: its type, and the values that a batch has gathered for it.
 
-use crate::moment;
 use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
     StringBuilder, TimestampMicrosecondBuilder,
@@ -8,6 +7,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::error::ArrowError;
 use millrace_model::definition::pipeline::ColumnType;
+use millrace_model::moment;
 use std::sync::Arc;
 
 /// A scalar of a record, or what stands for one.

@@ -18,7 +18,6 @@ mod family;
 mod forget;
 mod job;
 mod load;
-mod moment;
 mod outcome;
 mod plan;
 mod quarantine;
@@ -32,15 +31,13 @@ mod version;
 pub use crate::forget::ForgottenKey;
 
 use crate::job::{Job, Taken};
-use millrace_lake::Lake;
+use millrace_lake::{Lake, until_committed};
 use millrace_model::step::{Counts, Deadline, Next, Observer, StepInput, StepOutput};
 use millrace_model::{Failure, FailureName};
 use millrace_store::objects::Objects;
 use millrace_store::{LakeUrl, definitions};
 use std::sync::{Arc, OnceLock};
 
-/// How often the step looks anew after somebody else's commit before it lets the conductor try again.
-const ATTEMPTS: usize = 5;
 /// How many seconds pass before it is looked again whether a table that is referenced has taken its run.
 const PATIENCE: u64 = 5;
 
@@ -81,14 +78,8 @@ impl Transform {
         observer: &dyn Observer,
     ) -> Result<StepOutput, Failure> {
         let pinned = definitions::pinned(&*self.objects, &input.definition).await?;
-        let table = pinned
-            .pipeline
-            .table(&input.name)
-            .ok_or_else(|| unknown("table", &input.name))?;
-        let resource = pinned
-            .pipeline
-            .resource(&table.from)
-            .ok_or_else(|| unknown("resource", &table.from))?;
+        let table = pinned.table(&input.name)?;
+        let resource = pinned.resource(&table.from)?;
         let job = Job {
             objects: self.objects.clone(),
             lake: self.lake()?,
@@ -99,41 +90,31 @@ impl Transform {
             deadline,
             observer,
         };
-        let mut attempt = 1;
-        loop {
-            match job.attempt().await {
-                Err(failure) if failure.name == FailureName::Conflict && attempt < ATTEMPTS => {
-                    tracing::info!(
-                        table = input.name,
-                        attempt,
-                        "somebody else committed; looking anew"
-                    );
-                    attempt += 1;
-                }
-                Err(failure) => return Err(failure),
-                Ok(Taken::Waits(table)) => {
+        Ok(
+            match until_committed(&input.name, || job.attempt()).await? {
+                Taken::Waits(table) => {
                     tracing::info!(
                         table = input.name,
                         behind = table,
                         "waiting for another table"
                     );
                     // The same invocation, so that waiting does not look like work that takes long.
-                    return Ok(StepOutput {
+                    StepOutput {
                         wait_seconds: PATIENCE,
                         input: input.clone(),
                         ..StepOutput::new(input, Next::Wait, Counts::new())
-                    });
+                    }
                 }
-                Ok(Taken::Hands) => return Ok(StepOutput::new(input, Next::Task, Counts::new())),
-                Ok(Taken::All(report)) => {
+                Taken::Hands => StepOutput::new(input, Next::Task, Counts::new()),
+                Taken::All(report) => {
                     job.raise(&report.findings);
-                    return Ok(StepOutput {
+                    StepOutput {
                         findings: report.findings,
                         ..StepOutput::new(input, Next::Done, report.counts)
-                    });
+                    }
                 }
-            }
-        }
+            },
+        )
     }
 
     fn lake(&self) -> Result<Lake, Failure> {
@@ -147,9 +128,4 @@ impl Transform {
         let lake = Lake::at(url.as_str())?;
         Ok(self.lake.get_or_init(|| lake).clone())
     }
-}
-
-fn unknown(kind: &str, name: &str) -> Failure {
-    let message = format!("the run's definition has no {kind} `{name}`; start another run");
-    Failure::new(FailureName::BadDefinition, message)
 }

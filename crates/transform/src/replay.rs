@@ -1,15 +1,16 @@
 //! What was kept out of a table, taken once more: after the definition was corrected, or the table that was referenced.
 
+use crate::Transform;
 use crate::job::{Job, Report, Source};
 use crate::load::Loaded;
 use crate::outcome::{Step, Target};
 use crate::source::PageRef;
-use crate::{ATTEMPTS, Transform, unknown};
+use millrace_lake::until_committed;
 use millrace_model::definition::Pinned;
 use millrace_model::definition::pipeline::WriteMode;
 use millrace_model::raw::Page;
 use millrace_model::step::{Counts, Deadline, Observer, StepInput, add_counts};
-use millrace_model::{Failure, FailureName, keys};
+use millrace_model::{Failure, keys};
 use millrace_store::objects::Object;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -32,13 +33,8 @@ impl Transform {
         observer: &dyn Observer,
     ) -> Result<Counts, Failure> {
         let pipeline = &pinned.pipeline;
-        let table = pipeline
-            .table(&input.name)
-            .ok_or_else(|| unknown("table", &input.name))?;
-        let resource = pipeline
-            .resource(&table.from)
-            .ok_or_else(|| unknown("resource", &table.from))?;
-        let mut table = table.clone();
+        let mut table = pinned.table(&input.name)?.clone();
+        let resource = pinned.resource(&table.from)?;
         if table.write == WriteMode::Replace {
             table.write = WriteMode::Append;
         }
@@ -61,7 +57,8 @@ impl Transform {
             };
             last = Some(end.key.clone());
             for entry in &entries {
-                add_counts(&mut counts, &job.replay(&entry.key).await?);
+                let taken = until_committed(&input.name, || job.replay(&entry.key)).await?;
+                add_counts(&mut counts, &taken);
             }
         }
     }
@@ -69,18 +66,6 @@ impl Transform {
 
 impl Job<'_> {
     async fn replay(&self, key: &str) -> Result<Counts, Failure> {
-        let mut attempt = 1;
-        loop {
-            match self.try_replay(key).await {
-                Err(failure) if failure.name == FailureName::Conflict && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn try_replay(&self, key: &str) -> Result<Counts, Failure> {
         let target = Target::open(&self.lake, &self.input.pipeline, &self.table).await?;
         let Some(object) = self.left_to_take(key, &target).await? else {
             return Ok(Counts::new());

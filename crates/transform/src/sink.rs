@@ -3,7 +3,7 @@
 use crate::family::union;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use millrace_lake::{DataFile, Error, Lake, Varied, Writer};
+use millrace_lake::{Error, Lake, Varied, Writer};
 use millrace_model::{Failure, FailureName};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -97,9 +97,8 @@ impl Sink {
     /// Gives up what was written.
     pub(crate) async fn discard(self, lake: &Lake) -> Result<(), Failure> {
         let key = self.key.clone();
-        let files: Vec<DataFile> = self.into_writer().await?.finish().await?;
-        let paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
-        lake.discard(&key, &paths).await;
+        let files = self.into_writer().await?.finish().await?;
+        lake.discard(&key, &files).await;
         Ok(())
     }
 }

@@ -55,10 +55,7 @@ impl<'a> Parents<'a> {
         pinned: &'a Pinned,
         name: &'a str,
     ) -> Result<Self, Failure> {
-        let resource = pinned.pipeline.resource(name).ok_or_else(|| {
-            let message = format!("the pipeline has no resource `{name}`; start another run");
-            Failure::new(FailureName::BadDefinition, message)
-        })?;
+        let resource = pinned.resource(name)?;
         Ok(Self {
             objects,
             input,

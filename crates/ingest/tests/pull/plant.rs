@@ -1,6 +1,6 @@
 //! Definitions as authors write them, pulled from a source that notes what it is asked.
 
-use crate::support::{Mortal, OneSecret, limits, run_id, serve};
+use crate::support::{Mortal, OneSecret, let_waits_pass, limits, run_id, serve};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -130,9 +130,7 @@ impl Plant {
 
     /// As if the waits that the source has asked for were over, and what others hold had run out.
     pub async fn let_waits_pass(&self) {
-        for entry in self.objects.list("limits/", None, 100).await.unwrap() {
-            self.objects.delete(&entry.key).await.unwrap();
-        }
+        let_waits_pass(&*self.objects).await;
     }
 
     /// With runs of that mode from now on.

@@ -350,9 +350,7 @@ impl World {
 
     /// As if the waits that the source has asked for were over.
     pub async fn let_waits_pass(&self) {
-        for entry in self.objects.list("limits/", None, 100).await.unwrap() {
-            self.objects.delete(&entry.key).await.unwrap();
-        }
+        let_waits_pass(&*self.objects).await;
     }
 
     pub async fn state(&self) -> Option<ResourceState> {
@@ -450,6 +448,13 @@ pub async fn ids_of(source: &Running) -> Vec<String> {
     let mut all = World::new(&source.url, "/list", "");
     all.resource.params = BTreeMap::from([("size".into(), "10000".into())]);
     all.pull(999).await.ids()
+}
+
+/// As if the waits that a source has asked for were over, and what others hold had run out.
+pub async fn let_waits_pass(objects: &dyn Objects) {
+    for entry in objects.list("limits/", None, 100).await.unwrap() {
+        objects.delete(&entry.key).await.unwrap();
+    }
 }
 
 /// Serves those routes on a port of their own, and gives back the URL.

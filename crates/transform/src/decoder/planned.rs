@@ -2,13 +2,13 @@
 
 use super::{Batch, Decoder, Pending, arrow};
 use crate::digest::root_digests;
-use crate::moment;
 use crate::plan::{Look, Plan, moment_type};
 use crate::shape::Broken;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::and_not;
 use millrace_expect::Checks;
 use millrace_model::definition::pipeline::WriteMode;
+use millrace_model::moment;
 use millrace_model::{Failure, FailureName};
 use std::sync::Arc;
 

@@ -1,18 +1,14 @@
 //! Erasure from a table and its children: the rows, and every earlier version.
 
-use super::{ForgottenKey, count};
+use super::ForgottenKey;
 use crate::family::link_names;
 use arrow::array::{ArrayRef, StringArray};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
-use millrace_lake::{Commit, KeySet, Lake, WriteKind};
+use millrace_lake::{Commit, KeySet, Lake, WriteKind, cast, until_committed};
 use millrace_model::definition::pipeline::Table;
-use millrace_model::step::Counts;
+use millrace_model::step::{Counts, add_counts};
 use millrace_model::{Failure, FailureName, keys};
 use std::sync::Arc;
-
-/// How often the step looks anew after somebody else's commit.
-const ATTEMPTS: usize = 5;
 
 pub(super) async fn forget(
     lake: &Lake,
@@ -36,15 +32,8 @@ pub(super) async fn forget(
             .iter()
             .map(|column| key[column].as_str())
             .collect();
-        let mut attempt = 1;
-        loop {
-            match forget_rows(lake, &at, &columns, &values, counts).await {
-                Err(failure) if failure.name == FailureName::Conflict && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                outcome => break outcome?,
-            }
-        }
+        let forgotten = until_committed(&at, || forget_rows(lake, &at, &columns, &values)).await?;
+        add_counts(counts, &forgotten);
     }
     Ok(())
 }
@@ -54,17 +43,16 @@ async fn forget_rows(
     at: &str,
     columns: &[String],
     values: &[&str],
-    counts: &mut Counts,
-) -> Result<(), Failure> {
+) -> Result<Counts, Failure> {
     let Some(mut table) = lake.table(at).await? else {
-        return Ok(());
+        return Ok(Counts::new());
     };
     let schema = table.schema();
     let mut key: Vec<ArrayRef> = Vec::new();
     for (column, value) in columns.iter().zip(values) {
         // A table without the key's column has none of its rows.
         let Ok(field) = schema.field_with_name(column) else {
-            return Ok(());
+            return Ok(Counts::new());
         };
         key.push(typed(column, value, field.data_type())?);
     }
@@ -93,19 +81,16 @@ async fn forget_rows(
         };
         table = table.commit(commit).await?;
     }
-    count(counts, "rows", rewritten.rows);
-    count(counts, "tables", 1);
-    count(counts, "objects_removed", table.purge().await?);
-    Ok(())
+    Ok(Counts::from([
+        ("rows".to_owned(), rewritten.rows),
+        ("tables".to_owned(), 1),
+        ("objects_removed".to_owned(), table.purge().await?),
+    ]))
 }
 
 fn typed(column: &str, value: &str, kind: &DataType) -> Result<ArrayRef, Failure> {
     let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
-    cast_with_options(&text, kind, &strict).map_err(|_| {
+    cast(&text, kind).map_err(|_| {
         let message = format!("the column `{column}` holds {kind}, which that value is not");
         Failure::new(FailureName::BadDefinition, message)
     })

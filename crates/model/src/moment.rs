@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
 /// A moment in microseconds since 1970. Text without an offset means UTC; a day means its first moment.
-pub(crate) fn micros(text: &str) -> Option<i64> {
+pub fn micros(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Some(moment.as_microsecond());
@@ -15,7 +15,7 @@ pub(crate) fn micros(text: &str) -> Option<i64> {
 }
 
 /// A day in days since 1970.
-pub(crate) fn days(text: &str) -> Option<i32> {
+pub fn days(text: &str) -> Option<i32> {
     let date: Date = text.trim().parse().ok()?;
     let midnight = Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
     i32::try_from(midnight.as_second().div_euclid(86_400)).ok()
