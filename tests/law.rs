@@ -57,9 +57,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-postgres",
         ],
     ),
+    ("millrace-serve", &["millrace-model", "millrace-store"]),
     (
-        "millrace-serve",
-        &["millrace-model", "millrace-store", "millrace-postgres"],
+        "millrace-serve-postgres",
+        &[
+            "millrace-model",
+            "millrace-postgres",
+            "millrace-serve",
+            "millrace-store",
+        ],
     ),
     ("millrace-control", &["millrace-model", "millrace-store"]),
     ("millrace-runtime", &["millrace-model", "millrace-store"]),
@@ -107,6 +113,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-store",
             "millrace-runtime",
             "millrace-serve",
+            "millrace-serve-postgres",
         ],
     ),
     (
@@ -156,6 +163,17 @@ const MUST_NOT_LINK: &[(&str, &[&str])] = &[
     ),
     (
         "millrace-serve",
+        &[
+            "deltalake-core",
+            "datafusion",
+            "arrow",
+            "tokio-postgres",
+            "lambda_runtime",
+            "aws-config",
+        ],
+    ),
+    (
+        "millrace-serve-postgres",
         &[
             "deltalake-core",
             "datafusion",

@@ -13,6 +13,7 @@ use millrace_model::definition::set::DefinitionSet;
 use millrace_refine::Refine;
 use millrace_serve::check::Checked;
 use millrace_serve::{Serve, contract};
+use millrace_serve_postgres::Postgres;
 use millrace_store::secrets::LocalSecrets;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -110,12 +111,10 @@ async fn on_store(
 ) -> anyhow::Result<Checked> {
     let text = std::fs::read_to_string(credentials)
         .with_context(|| format!("cannot read {}", credentials.display()))?;
-    let secrets = LocalSecrets::new(None, [(LocalSecrets::variable(STORE_READER), text)]);
-    let serve = Serve::new(
-        workspace.objects()?,
-        Arc::new(secrets),
-        STORE_READER.to_owned(),
-    );
+    let secret = (LocalSecrets::variable(STORE_READER), text);
+    let secrets = Arc::new(LocalSecrets::new(None, [secret]));
+    let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
+    let serve = Serve::new(workspace.objects()?, secrets, Arc::new(source));
     let endpoints: Vec<_> = set.endpoints.values().collect();
     Ok(serve.check(&endpoints).await?)
 }

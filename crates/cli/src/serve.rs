@@ -7,6 +7,7 @@ use crate::workspace::{STORE_READER, Workspace, write_whole};
 use anyhow::Context;
 use clap::Args;
 use millrace_serve::{Serve as Service, server};
+use millrace_serve_postgres::Postgres;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -59,7 +60,8 @@ impl Serve {
         for line in conductor.publish_everything(&set).await? {
             println!("{line}");
         }
-        let service = Service::new(workspace.objects()?, secrets, STORE_READER.to_owned());
+        let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
+        let service = Service::new(workspace.objects()?, secrets, Arc::new(source));
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .with_context(|| {

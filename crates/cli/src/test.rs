@@ -18,6 +18,7 @@ use millrace_model::keys;
 use millrace_postgres::Credentials;
 use millrace_serve::Serve;
 use millrace_serve::reads::IndexRead;
+use millrace_serve_postgres::Postgres;
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::{Caller, LocalSecrets};
 use std::process::ExitCode;
@@ -123,8 +124,9 @@ async fn ask_all(
 /// The endpoints over that store.
 fn serve(objects: &Arc<dyn Objects>, reader: &Credentials) -> Serve {
     let secret = (LocalSecrets::variable(STORE_READER), reader.to_secret());
-    let secrets = LocalSecrets::new(None, [secret]);
-    Serve::new(objects.clone(), Arc::new(secrets), STORE_READER.to_owned())
+    let secrets = Arc::new(LocalSecrets::new(None, [secret]));
+    let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
+    Serve::new(objects.clone(), secrets, Arc::new(source))
 }
 
 /// Asks, and says in what the answer is not as expected.

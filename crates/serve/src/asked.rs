@@ -4,7 +4,6 @@ use crate::cache::Key;
 use crate::dataset::Dataset;
 use crate::format::Format;
 use crate::params::Arguments;
-use crate::plan::Plan;
 use crate::routes::Served;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,19 +41,14 @@ impl Asked<'_> {
     }
 
     /// What a cursor belongs to: another query, other parameters, other columns or another caller than those it was made
-    /// for cannot go on from it.
-    pub fn scope(&self, plan: &Plan) -> [u8; 32] {
+    /// for cannot go on from it, nor another `plan`: the types of what rows are ordered by, and these themselves.
+    pub fn scope<'t>(&self, plan: impl Iterator<Item = &'t str>) -> [u8; 32] {
         let mut digest = self.digest();
-        let mut part = |text: &str| {
+        let part = |text: &str| {
             digest.update(text.len().to_be_bytes());
             digest.update(text);
         };
-        for column in &plan.columns {
-            part(column.kind.name());
-        }
-        for key in plan.keys.iter().flatten() {
-            part(&key.sql);
-        }
+        plan.for_each(part);
         digest.finalize().into()
     }
 

@@ -1,50 +1,47 @@
-//! Route → bound SQL → bytes: the endpoints' HTTP interface over the operational store.
+//! Route → bound SQL → bytes: the endpoints' HTTP interface over a source of data.
 //!
-//! A request is matched with a route, its key is checked, its parameters are read by their types and bound, and the rows
-//! are written as JSON while PostgreSQL sends them. Whatever happens, the answer is `{"data", "error", "page"}`.
+//! A request is matched with a route, its key is checked, and its parameters are read by their types. A [`source::Source`]
+//! binds them and writes the rows as they come. Whatever happens, the answer is `{"data", "error", "page"}`.
 
 mod access;
 mod answer;
 mod asked;
 mod cache;
 pub mod check;
+mod column;
 mod compress;
 pub mod contract;
 mod cursor;
 mod dataset;
+mod decimal;
 mod definitions;
 mod docs;
 mod format;
-mod json;
-mod numeric;
 mod openapi;
-mod page;
+mod pages;
 mod params;
-mod plan;
 mod problem;
 pub mod reads;
 mod routes;
 mod rows;
 mod sent;
 pub mod server;
-mod shape;
-mod store;
+pub mod source;
 mod value;
+mod writer;
 
 use access::{Access, Count, Limits};
 use bytes::Bytes;
 use cache::Cache;
 use definitions::Definitions;
 use http::{Method, Request, Response};
-use millrace_model::FailureName;
 use millrace_store::objects::Objects;
 use millrace_store::secrets::{Caller, Secrets};
 use problem::Problem;
 use routes::Served;
-use rows::make_plan;
+use source::Source;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Refusal, Store};
 
 /// How long a process gets ready before it answers all the same; Lambda gives ten seconds.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -56,57 +53,51 @@ pub struct Serve {
     access: Arc<Access>,
     limits: Arc<Limits>,
     cache: Arc<Cache>,
-    store: Store,
+    source: Arc<dyn Source>,
 }
 
 impl Serve {
-    /// The endpoints that `objects` define, over the operational store whose reader `store_secret` names. Nothing is read
-    /// yet.
-    pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>, store_secret: String) -> Self {
+    /// The endpoints that `objects` define, over that source. Nothing is read yet.
+    pub fn new(
+        objects: Arc<dyn Objects>,
+        secrets: Arc<dyn Secrets>,
+        source: Arc<dyn Source>,
+    ) -> Self {
         Self {
             definitions: Arc::new(Definitions::new(objects)),
-            access: Arc::new(Access::new(secrets.clone())),
+            access: Arc::new(Access::new(secrets)),
             limits: Arc::default(),
             cache: Arc::default(),
-            store: Store::new(secrets, store_secret),
+            source,
         }
     }
 
-    /// With at most so many connections to the operational store.
-    #[must_use]
-    pub fn connections(mut self, most: usize) -> Self {
-        self.store = self.store.connections(most);
-        self
-    }
-
-    /// The same endpoints for several threads, each with its share of the connections to the store; fewer where there
-    /// are not enough of these.
+    /// The same endpoints for several threads, each with its share of the source; fewer where there is not enough of it.
     pub(crate) fn share(self, threads: usize) -> Vec<Self> {
-        let share = |store| Self {
+        let share = |source| Self {
             definitions: self.definitions.clone(),
             access: self.access.clone(),
             limits: self.limits.clone(),
             cache: self.cache.clone(),
-            store,
+            source,
         };
-        self.store.share(threads).into_iter().map(share).collect()
+        self.source.share(threads).into_iter().map(share).collect()
     }
 
-    /// Reads the definitions and connects to the store, both at once, before anybody asks. What goes wrong with it is told
-    /// to those who ask.
+    /// Reads the definitions and lets the source get ready, both at once, before anybody asks. What goes wrong with it is
+    /// told to those who ask.
     pub async fn warm_up(&self) {
-        let both = async { tokio::join!(self.definitions.table(), self.store.connection()) };
+        let both = async { tokio::join!(self.definitions.table(), self.source.warm_up()) };
         tokio::time::timeout(WARM_UP, both).await.ok();
     }
 
-    /// Whether requests can be answered with data: the definitions are there, and the store takes a connection.
+    /// Whether requests can be answered with data: the definitions are there, and the source can be asked.
     pub(crate) async fn ready(&self) -> Result<(), Problem> {
         self.definitions.table().await.map_err(|error| {
             tracing::error!(%error, "the endpoints' definitions cannot be read");
             Problem::unavailable()
         })?;
-        let connection = self.store.connection().await;
-        connection.map(drop).map_err(no_store)
+        self.source.ready().await
     }
 
     /// Answers a request.
@@ -227,39 +218,13 @@ impl Serve {
         Ok(response)
     }
 
-    /// Learns the columns of the routes that nobody asked yet; without a store, their documentation goes without.
+    /// Learns the columns of the routes that nobody asked yet; what cannot be learnt, their documentation goes without.
     async fn plan_all(&self, routes: &[Arc<Served>]) {
-        let unknown: Vec<&Arc<Served>> = routes
-            .iter()
-            .filter(|route| route.plan(None).is_none())
-            .collect();
-        if unknown.is_empty() {
-            return;
+        let routes = routes.iter().map(|route| &**route);
+        let unknown: Vec<&Served> = routes.filter(|route| route.plan(None).is_none()).collect();
+        if !unknown.is_empty() {
+            self.source.learn(&unknown).await;
         }
-        let Ok(client) = self.store.connection().await else {
-            return;
-        };
-        for route in unknown {
-            if let Err(error) = make_plan(&client, route, None).await {
-                tracing::warn!(
-                    path = route.route.path,
-                    error = page::text(&error),
-                    "the query cannot be prepared"
-                );
-            }
-        }
-    }
-}
-
-fn no_store(refusal: Refusal) -> Problem {
-    let failure = match refusal {
-        Refusal::Busy => return Problem::busy(),
-        Refusal::Failed(failure) => failure,
-    };
-    tracing::error!(%failure, "the operational store cannot be reached");
-    match failure.name {
-        FailureName::BadDefinition | FailureName::Internal => Problem::internal(),
-        _ => Problem::unavailable(),
     }
 }
 

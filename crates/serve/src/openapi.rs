@@ -1,11 +1,11 @@
-//! The consumer's contract: OpenAPI 3.1, with the types that the store gives the columns.
+//! The consumer's contract: OpenAPI 3.1, with the types that their sources give the columns.
 
-use crate::json::Encoder;
+use crate::column::{Column, Kind};
 use crate::params::{
     self, DEFAULT_LIMIT, LONGEST_CURSOR, LONGEST_VALUE, MAX_LIMIT, MOST_VALUES, MOST_VALUES_IN_BODY,
 };
-use crate::plan::Plan;
 use crate::routes::Served;
+use crate::source::Plan;
 use crate::value;
 use bytes::Bytes;
 use millrace_model::definition::endpoint::{Auth, Param, ParamType};
@@ -142,6 +142,7 @@ fn operation(route: &Served, method: &str) -> Value {
         ([in_path, in_query].concat(), None)
     };
     let plan = route.plan(None);
+    let columns = plan.as_deref().map(Plan::columns);
     let chosen = !definition.fields.is_empty();
     let mut responses = json!({
         "200": {
@@ -150,7 +151,7 @@ fn operation(route: &Served, method: &str) -> Value {
                 "type": "object",
                 "required": ["data", "error", "page"],
                 "properties": {
-                    "data": { "type": "array", "items": row(plan.as_deref(), chosen) },
+                    "data": { "type": "array", "items": row(columns, chosen) },
                     "error": { "type": "array", "maxItems": 0 },
                     "page": { "$ref": "#/components/schemas/Page" },
                 },
@@ -185,7 +186,7 @@ fn operation(route: &Served, method: &str) -> Value {
     if let Some(request_body) = request_body {
         operation["requestBody"] = request_body;
     }
-    if let Some(example) = plan.as_deref().map(example) {
+    if let Some(example) = columns.map(example) {
         operation["responses"]["200"]["content"]["application/json"]["example"] = example;
     }
     operation["security"] = match definition.auth {
@@ -289,46 +290,46 @@ fn number(number: f64) -> Value {
 }
 
 /// An answer of one row.
-fn example(plan: &Plan) -> Value {
+fn example(columns: &[Column]) -> Value {
     let mut row = Map::new();
-    for column in &plan.columns {
-        row.insert(column.name.clone(), example_of(column.encoder));
+    for column in columns {
+        row.insert(column.name.clone(), example_of(&column.kind));
     }
     json!({ "data": [row], "error": [], "page": { "next": null } })
 }
 
-fn example_of(encoder: Encoder) -> Value {
-    match encoder {
-        Encoder::Bool => json!(true),
-        Encoder::Int2 | Encoder::Int4 | Encoder::Int8 | Encoder::Oid => json!(42),
-        Encoder::Float4 | Encoder::Float8 | Encoder::Numeric => json!(4.5),
-        Encoder::Text => json!("text"),
-        Encoder::Json | Encoder::Jsonb => json!({}),
-        Encoder::Date => json!("2026-11-21"),
-        Encoder::Time => json!("08:00:00"),
-        Encoder::Timestamp => json!("2026-11-21T08:00:00"),
-        Encoder::Timestamptz => json!("2026-11-21T08:00:00Z"),
-        Encoder::Uuid => json!("67e55044-10b1-426f-9247-bb680e5fe0c8"),
-        Encoder::Bytea => json!("bWlsbA=="),
-        Encoder::Array(member) => json!([example_of(*member)]),
+fn example_of(kind: &Kind) -> Value {
+    match kind {
+        Kind::Bool => json!(true),
+        Kind::Int32 | Kind::Int64 => json!(42),
+        Kind::Float | Kind::Double | Kind::Decimal => json!(4.5),
+        Kind::Text => json!("text"),
+        Kind::Json => json!({}),
+        Kind::Date => json!("2026-11-21"),
+        Kind::Time => json!("08:00:00"),
+        Kind::LocalTimestamp => json!("2026-11-21T08:00:00"),
+        Kind::Timestamp => json!("2026-11-21T08:00:00Z"),
+        Kind::Uuid => json!("67e55044-10b1-426f-9247-bb680e5fe0c8"),
+        Kind::Bytes => json!("bWlsbA=="),
+        Kind::List(member) => json!([example_of(member)]),
     }
 }
 
 /// A row's schema; where callers may choose, none of its columns need be there.
-fn row(plan: Option<&Plan>, chosen: bool) -> Value {
-    let Some(plan) = plan else {
+fn row(columns: Option<&[Column]>, chosen: bool) -> Value {
+    let Some(columns) = columns else {
         return json!({ "type": "object" });
     };
     let mut properties = Map::new();
-    for column in &plan.columns {
-        properties.insert(column.name.clone(), nullable(schema(column.encoder)));
+    for column in columns {
+        properties.insert(column.name.clone(), nullable(schema(&column.kind)));
     }
-    let columns = plan.columns.iter().filter(|_| !chosen);
+    let columns = columns.iter().filter(|_| !chosen);
     let required: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
-/// PostgreSQL does not say of a query's column whether it may be NULL.
+/// Nobody says of a query's column whether it may be NULL.
 fn nullable(mut schema: Value) -> Value {
     if let Some(kind) = schema.get("type").cloned() {
         schema["type"] = json!([kind, "null"]);
@@ -336,23 +337,23 @@ fn nullable(mut schema: Value) -> Value {
     schema
 }
 
-fn schema(encoder: Encoder) -> Value {
-    match encoder {
-        Encoder::Bool => json!({ "type": "boolean" }),
-        Encoder::Int2 | Encoder::Int4 => json!({ "type": "integer", "format": "int32" }),
-        Encoder::Int8 | Encoder::Oid => json!({ "type": "integer", "format": "int64" }),
-        Encoder::Float4 => json!({ "type": "number", "format": "float" }),
-        Encoder::Float8 => json!({ "type": "number", "format": "double" }),
-        Encoder::Numeric => json!({ "type": "number", "format": "decimal" }),
-        Encoder::Text => json!({ "type": "string" }),
-        Encoder::Json | Encoder::Jsonb => json!({}),
-        Encoder::Date => json!({ "type": "string", "format": "date" }),
-        Encoder::Time => json!({ "type": "string", "format": "time-local" }),
-        Encoder::Timestamp => json!({ "type": "string", "format": "date-time-local" }),
-        Encoder::Timestamptz => json!({ "type": "string", "format": "date-time" }),
-        Encoder::Uuid => json!({ "type": "string", "format": "uuid" }),
-        Encoder::Bytea => json!({ "type": "string", "contentEncoding": "base64" }),
-        Encoder::Array(member) => json!({ "type": "array", "items": nullable(schema(*member)) }),
+fn schema(kind: &Kind) -> Value {
+    match kind {
+        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Int32 => json!({ "type": "integer", "format": "int32" }),
+        Kind::Int64 => json!({ "type": "integer", "format": "int64" }),
+        Kind::Float => json!({ "type": "number", "format": "float" }),
+        Kind::Double => json!({ "type": "number", "format": "double" }),
+        Kind::Decimal => json!({ "type": "number", "format": "decimal" }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Json => json!({}),
+        Kind::Date => json!({ "type": "string", "format": "date" }),
+        Kind::Time => json!({ "type": "string", "format": "time-local" }),
+        Kind::LocalTimestamp => json!({ "type": "string", "format": "date-time-local" }),
+        Kind::Timestamp => json!({ "type": "string", "format": "date-time" }),
+        Kind::Uuid => json!({ "type": "string", "format": "uuid" }),
+        Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
+        Kind::List(member) => json!({ "type": "array", "items": nullable(schema(member)) }),
     }
 }
 

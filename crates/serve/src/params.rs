@@ -1,6 +1,6 @@
 //! Parameters: from a request's texts to values that are bound.
 
-use crate::numeric;
+use crate::decimal::Decimal;
 use crate::problem::{Problem, excerpt};
 use crate::routes::Sort;
 use crate::sent::{self, Sent};
@@ -48,6 +48,14 @@ pub struct Takes<'a> {
     pub sort: &'a [String],
     /// The columns from which a caller may choose.
     pub fields: &'a [String],
+}
+
+impl Arguments {
+    /// The values of those parameters, in that order.
+    pub fn bound(&self, names: &[String]) -> Vec<&Value> {
+        let value = |name: &String| self.values.get(name).unwrap_or(&Value::Null);
+        names.iter().map(value).collect()
+    }
 }
 
 impl<'a> From<&'a Route> for Takes<'a> {
@@ -323,7 +331,7 @@ fn parse_one(param: &Param, text: &str) -> Result<Value, Problem> {
             .ok()
             .filter(|number: &f64| number.is_finite())
             .map(Value::Double),
-        ParamType::Decimal => numeric::parse(text).map(|_| Value::Decimal(text.to_owned())),
+        ParamType::Decimal => Decimal::parse(text).map(|_| Value::Decimal(text.to_owned())),
         ParamType::Bool => text.parse().ok().map(Value::Bool),
         ParamType::String => Some(Value::Text(text.to_owned())),
         ParamType::Date => text.parse().ok().map(Value::Date),

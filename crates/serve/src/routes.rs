@@ -2,14 +2,15 @@
 
 use crate::dataset::Known;
 use crate::definitions::FRESH;
-use crate::plan::Plan;
 use crate::sent;
+use crate::source::Plan;
 use crate::value::Bound;
 use jiff::civil::Date;
 use millrace_model::definition::Endpoint;
 use millrace_model::definition::endpoint::Route;
 use millrace_model::query::Query;
 use sha2::{Digest as _, Sha256};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -51,7 +52,7 @@ pub struct Served {
 }
 
 /// How a query is run, by its order, and since when that is known.
-type Plans = BTreeMap<Option<Sort>, (Instant, Arc<Plan>)>;
+type Plans = BTreeMap<Option<Sort>, (Instant, Arc<dyn Plan>)>;
 
 /// An order that a caller chose.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,15 +153,21 @@ impl Served {
 
     /// How its query is run in that order, where that is known already. It is learnt again like the definitions: a table
     /// that was published with another column has it in `SELECT *`.
-    pub fn plan(&self, sort: Option<&Sort>) -> Option<Arc<Plan>> {
+    pub fn plan(&self, sort: Option<&Sort>) -> Option<Arc<dyn Plan>> {
         let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = plans.get(&sort.cloned());
         let fresh = plan.filter(|(made, _)| made.elapsed() < FRESH);
         fresh.map(|(_, plan)| plan.clone())
     }
 
+    /// The same, as the route's source made it.
+    pub fn plan_of<P: Plan>(&self, sort: Option<&Sort>) -> Option<Arc<P>> {
+        let plan: Arc<dyn Any + Send + Sync> = self.plan(sort)?;
+        plan.downcast().ok()
+    }
+
     /// Remembers how its query is run in that order.
-    pub fn set_plan(&self, sort: Option<&Sort>, plan: Arc<Plan>) {
+    pub fn set_plan(&self, sort: Option<&Sort>, plan: Arc<dyn Plan>) {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         plans.insert(sort.cloned(), (Instant::now(), plan));
     }

@@ -1,11 +1,7 @@
-//! Values that are bound: of which types they are, and how PostgreSQL gets them.
+//! Values that are bound: of which types they are.
 
-use crate::numeric;
 use crate::params;
-use bytes::BytesMut;
 use millrace_model::definition::endpoint::{Param, ParamType};
-use std::error::Error;
-use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 /// A parameter's value.
@@ -66,76 +62,6 @@ impl From<ParamType> for Bound {
     fn from(kind: ParamType) -> Self {
         Self { kind, list: false }
     }
-}
-
-/// The type by which a parameter is bound where PostgreSQL does not find one that fits better.
-pub fn declared(bound: Bound) -> Type {
-    let (one, many) = match bound.kind {
-        ParamType::Int => (Type::INT8, Type::INT8_ARRAY),
-        ParamType::Double => (Type::FLOAT8, Type::FLOAT8_ARRAY),
-        ParamType::Decimal => (Type::NUMERIC, Type::NUMERIC_ARRAY),
-        ParamType::Bool => (Type::BOOL, Type::BOOL_ARRAY),
-        ParamType::String => (Type::TEXT, Type::TEXT_ARRAY),
-        ParamType::Date => (Type::DATE, Type::DATE_ARRAY),
-        ParamType::Timestamp => (Type::TIMESTAMPTZ, Type::TIMESTAMPTZ_ARRAY),
-        ParamType::Uuid => (Type::UUID, Type::UUID_ARRAY),
-    };
-    if bound.list { many } else { one }
-}
-
-/// Whether every value of a kind can be bound as that type and mean the same. Binding by the column's own type is what
-/// lets PostgreSQL use the column's index.
-pub fn fits(bound: Bound, found: &Type) -> bool {
-    let found = match (bound.list, found.kind()) {
-        (true, Kind::Array(member)) => member,
-        (false, _) => found,
-        (true, _) => return false,
-    };
-    match bound.kind {
-        ParamType::Int => matches!(*found, Type::INT8 | Type::NUMERIC),
-        ParamType::Double => matches!(*found, Type::FLOAT8 | Type::NUMERIC),
-        ParamType::Decimal => *found == Type::NUMERIC,
-        ParamType::Bool => *found == Type::BOOL,
-        ParamType::String => matches!(*found, Type::TEXT | Type::VARCHAR | Type::BPCHAR),
-        ParamType::Date => *found == Type::DATE,
-        ParamType::Timestamp => *found == Type::TIMESTAMPTZ,
-        ParamType::Uuid => matches!(*found, Type::UUID | Type::TEXT | Type::VARCHAR),
-    }
-}
-
-impl ToSql for Value {
-    fn to_sql(
-        &self,
-        bound: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let decimal = |text: String, out: &mut BytesMut| {
-            let bytes = numeric::parse(&text).ok_or("the number has too many digits")?;
-            out.extend_from_slice(&bytes);
-            Ok::<_, Box<dyn Error + Sync + Send>>(IsNull::No)
-        };
-        match self {
-            Self::Null => Ok(IsNull::Yes),
-            Self::Int(number) if *bound == Type::NUMERIC => decimal(number.to_string(), out),
-            Self::Int(number) => number.to_sql(bound, out),
-            Self::Double(number) if *bound == Type::NUMERIC => decimal(format!("{number:?}"), out),
-            Self::Double(number) => number.to_sql(bound, out),
-            Self::Bool(value) => value.to_sql(bound, out),
-            Self::Text(text) => text.to_sql(bound, out),
-            Self::Date(date) => date.to_sql(bound, out),
-            Self::Timestamp(timestamp) => timestamp.to_sql(bound, out),
-            Self::Decimal(text) => decimal(text.clone(), out),
-            Self::List(values) => values.to_sql(bound, out),
-            Self::Uuid(uuid) if *bound == Type::UUID => uuid.to_sql(bound, out),
-            Self::Uuid(uuid) => uuid.hyphenated().to_string().to_sql(bound, out),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
 }
 
 /// A value that a parameter may have: its default, else one of its type.

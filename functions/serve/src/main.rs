@@ -2,6 +2,7 @@
 
 use millrace_runtime::{Aws, Environment, lambda, logging, signals};
 use millrace_serve::{Serve, server};
+use millrace_serve_postgres::Postgres;
 use millrace_store::secrets::Secrets;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -16,10 +17,11 @@ async fn main() -> Result<(), lambda::Error> {
         Some(secrets) => Arc::new(secrets),
         None => aws.secrets(),
     };
-    let mut serve = Serve::new(objects, secrets, environment.store_secret()?.to_owned());
+    let mut store = Postgres::new(secrets.clone(), environment.store_secret()?.to_owned());
     if let Some(most) = environment.store_connections()? {
-        serve = serve.connections(most);
+        store = store.connections(most);
     }
+    let serve = Serve::new(objects, secrets, Arc::new(store));
     let Some(address) = environment.listen()? else {
         serve.warm_up().await;
         return lambda::run_http(async |request| serve.handle(request).await).await;

@@ -1,7 +1,8 @@
 //! What the store says about a query before it is run: the types of its parameters, and what tells its rows apart.
 
-use crate::value::{Bound, declared, fits};
+use crate::value::{declared, fits};
 use deadpool_postgres::Object;
+use millrace_serve::source::Bound;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Statement};
 

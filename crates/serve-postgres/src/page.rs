@@ -1,68 +1,31 @@
 //! One page of a route's answer: run, written as JSON while it comes, and remembered where it ended.
 
-use crate::answer;
-use crate::cursor::{Cursor, Seal};
-use crate::format::{self, Format};
-use crate::json::{Malformed, Raw};
-use crate::plan::{Column, Key, Plan, Stretch};
+use crate::json::{Encoder, Raw};
+use crate::plan::Plan;
 use crate::store::DEFAULT_TIMEOUT;
-use crate::value::Value;
+use crate::value::Bind;
 use bytes::BytesMut;
 use deadpool_postgres::Object;
 use futures::{TryStreamExt, pin_mut};
+use millrace_serve::source::{self, Asked, Cursor, Key, Page, Seal, Stretch, Writer};
 use std::error::Error as _;
-use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Row, Statement};
-
-/// How large an answer may become. A Lambda's may have 6 MB, and the envelope of API Gateway escapes it once more.
-pub const LARGEST: usize = 5 * 1024 * 1024;
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 500;
 
 /// What is asked for.
 pub struct Request<'a> {
+    /// What the caller asks.
+    pub asked: &'a Asked<'a>,
     /// How the query is run.
     pub plan: &'a Plan,
-    /// The values of its parameters, `$1`'s first.
-    pub values: &'a [&'a Value],
-    /// How many rows.
-    pub limit: u32,
     /// From where on.
     pub cursor: Option<Cursor>,
     /// What seals the next page's cursor; most answers have no next page, and never ask.
     pub seal: &'a (dyn Fn() -> Seal + Sync),
-    /// In which form.
-    pub format: Format,
-    /// How long each statement may take.
-    pub timeout: Duration,
-    /// The columns that this caller does not see.
-    pub masked: &'a [&'a str],
-    /// The columns that this caller wants, in that order; none where all of them.
-    pub fields: Option<&'a [String]>,
-}
-
-impl<'a> Request<'a> {
-    /// The columns of the answer with their places among a row's values; without a place where the caller does not see
-    /// the value.
-    fn shown(&self) -> Vec<(&'a Column, Option<usize>)> {
-        let place = |at: usize, column: &Column| {
-            (!self.masked.contains(&column.name.as_str())).then_some(at)
-        };
-        let all = || self.plan.columns.iter().enumerate();
-        match self.fields {
-            None => all()
-                .map(|(at, column)| (column, place(at, column)))
-                .collect(),
-            Some(names) => names
-                .iter()
-                .filter_map(|name| all().find(|(_, column)| column.name == *name))
-                .map(|(at, column)| (column, place(at, column)))
-                .collect(),
-        }
-    }
 }
 
 /// Why there is no page.
@@ -100,21 +63,10 @@ impl Trouble {
     }
 }
 
-/// A page.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The whole body of the answer.
-    pub body: Vec<u8>,
-    /// How many rows are in it.
-    pub rows: usize,
-    /// The next page's cursor.
-    pub next: Option<String>,
-}
-
 /// Runs a query for one page.
 pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Trouble> {
     let plan = request.plan;
-    let keys = plan.keys.as_deref().unwrap_or_default();
+    let keys = plan.pages.keys.as_deref().unwrap_or_default();
     let (null, mut skip) = match &request.cursor {
         None => (None, 0),
         Some(Cursor::Rows(rows)) => (None, *rows),
@@ -124,7 +76,7 @@ pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Troub
         ),
     };
     let mut page = Builder::new(request, keys);
-    for stretch in plan.stretches(null.as_deref()) {
+    for stretch in plan.pages.stretches(null.as_deref()) {
         page.read(client, &stretch, std::mem::take(&mut skip))
             .await?;
         if page.full {
@@ -138,9 +90,7 @@ pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Troub
 struct Builder<'a> {
     request: &'a Request<'a>,
     keys: &'a [Key],
-    shown: Vec<(&'a Column, Option<usize>)>,
-    body: Vec<u8>,
-    rows: usize,
+    writer: Writer<'a>,
     /// Whether there is a row behind the page.
     full: bool,
     /// The last row's values by which rows are ordered.
@@ -155,19 +105,10 @@ impl<'a> Builder<'a> {
             Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
             _ => (Vec::new(), 0),
         };
-        let shown = request.shown();
-        let mut body = Vec::with_capacity(4 * 1024);
-        match request.format {
-            Format::Json => body.extend_from_slice(answer::HEAD),
-            Format::Csv => csv_names(&shown, &mut body),
-            Format::Ndjson => {}
-        }
         Self {
             request,
             keys,
-            shown,
-            body,
-            rows: 0,
+            writer: Writer::new(request.asked, &request.plan.columns),
             full: false,
             last,
             seen,
@@ -177,12 +118,12 @@ impl<'a> Builder<'a> {
     /// Reads a stretch's rows, one more than the page still takes.
     async fn read(&mut self, client: &Object, stretch: &Stretch, skip: u64) -> Result<(), Trouble> {
         let plan = self.request.plan;
-        let wanted = i64::from(self.request.limit) - self.rows as i64 + 1;
-        let mut arguments: Vec<Argument<'_>> = self
-            .request
-            .values
-            .iter()
-            .map(|value| Argument::Value(value))
+        let asked = self.request.asked;
+        let wanted = self.writer.room() as i64 + 1;
+        let values = asked.arguments.bound(&asked.route.bound);
+        let mut arguments: Vec<Argument<'_>> = values
+            .into_iter()
+            .map(|value| Argument::Value(Bind(value)))
             .collect();
         let mut types = plan.parameters.clone();
         if let Some(Cursor::Behind { key, .. }) = &self.request.cursor {
@@ -209,7 +150,7 @@ impl<'a> Builder<'a> {
         } else {
             number(skip as i64, &[1])
         };
-        let sql = plan.statement(stretch, &offset, &limit);
+        let sql = plan.pages.statement(stretch, &offset, &limit);
         // A statement for each combination of NULLs in cursors: few in practice, and never too many.
         if client.statement_cache.size() > STATEMENTS {
             client.statement_cache.clear();
@@ -225,13 +166,14 @@ impl<'a> Builder<'a> {
                 missing: false,
             });
         }
-        if self.request.timeout == DEFAULT_TIMEOUT {
+        let timeout = asked.route.route.timeout;
+        if timeout == DEFAULT_TIMEOUT {
             return self.stream(client, &statement, &arguments).await;
         }
         // All three are sent at once; what a failing query leaves, COMMIT rolls back.
         let begin = format!(
             "BEGIN; SET LOCAL statement_timeout = {}",
-            self.request.timeout.as_millis().max(1)
+            timeout.as_millis().max(1)
         );
         let (opened, read, ended) = tokio::join!(
             client.batch_execute(&begin),
@@ -254,65 +196,29 @@ impl<'a> Builder<'a> {
             .map_err(|error| self.trouble(error))?;
         pin_mut!(rows);
         while let Some(row) = rows.try_next().await.map_err(|error| self.trouble(error))? {
-            if self.rows == self.request.limit as usize {
+            if self.writer.room() == 0 {
                 self.full = true;
                 continue;
             }
             self.append(&row)?;
-            if self.body.len() > LARGEST {
-                return Err(Trouble::TooLarge(self.rows));
+            if self.writer.is_too_large() {
+                return Err(Trouble::TooLarge(self.writer.rows()));
             }
         }
         Ok(())
     }
 
     fn append(&mut self, row: &Row) -> Result<(), Trouble> {
-        let value = |at: usize| {
-            let raw: Result<Option<Raw<'_>>, _> = row.try_get(at);
-            raw.map(|raw| raw.map(|raw| raw.0))
-                .map_err(|error| Trouble::Other(error.to_string()))
-        };
-        if self.request.format == Format::Csv {
-            for (number, (column, place)) in self.shown.iter().enumerate() {
-                if number > 0 {
-                    self.body.push(b',');
-                }
-                let value = place.map(value).transpose()?.flatten();
-                format::csv(column.encoder, value, &mut self.body)
-                    .ok_or_else(|| Trouble::Other(Malformed(column.encoder).to_string()))?;
-            }
-            self.body.extend_from_slice(b"\r\n");
-        } else {
-            if self.rows > 0 && self.request.format == Format::Json {
-                self.body.push(b',');
-            }
-            self.body.push(b'{');
-            for (number, (column, place)) in self.shown.iter().enumerate() {
-                if number > 0 {
-                    self.body.push(b',');
-                }
-                self.body.extend_from_slice(&column.prefix);
-                let value = place.map(value).transpose()?.flatten();
-                let encoded = column.encoder.encode(value, &mut self.body);
-                encoded.map_err(|error| Trouble::Other(error.to_string()))?;
-            }
-            self.body.push(b'}');
-            if self.request.format == Format::Ndjson {
-                self.body.push(b'\n');
-            }
-        }
-        self.rows += 1;
-        self.remember(value)
+        let encoders = &self.request.plan.encoders;
+        self.writer.push(&Values { row, encoders })?;
+        self.remember(row)
     }
 
-    fn remember<'r>(
-        &mut self,
-        value: impl Fn(usize) -> Result<Option<&'r [u8]>, Trouble>,
-    ) -> Result<(), Trouble> {
+    fn remember(&mut self, row: &Row) -> Result<(), Trouble> {
         let mut same = self.last.len() == self.keys.len();
         self.last.resize(self.keys.len(), None);
         for (last, key) in self.last.iter_mut().zip(self.keys) {
-            let value = value(key.place)?;
+            let value = raw(row, key.place)?;
             if last.as_deref() == value {
                 continue;
             }
@@ -331,10 +237,10 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Page {
         let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
-        let rows = before + self.rows as u64;
+        let rows = before + self.writer.rows() as u64;
         let next = self.full.then(|| {
             // What a caller does not see must not stand in its cursor either.
-            let cursor = if self.keys.is_empty() || !self.request.masked.is_empty() {
+            let cursor = if self.keys.is_empty() || !self.request.asked.masked.is_empty() {
                 Cursor::Rows(rows)
             } else {
                 Cursor::Behind {
@@ -345,14 +251,7 @@ impl<'a> Builder<'a> {
             };
             cursor.encode(&(self.request.seal)())
         });
-        if self.request.format == Format::Json {
-            answer::finish(&mut self.body, next.as_deref());
-        }
-        Page {
-            body: self.body,
-            rows: self.rows,
-            next,
-        }
+        self.writer.finish(next)
     }
 
     /// What an error of PostgreSQL means to the caller.
@@ -392,15 +291,31 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The first line of CSV.
-fn csv_names(shown: &[(&Column, Option<usize>)], out: &mut Vec<u8>) {
-    for (at, (column, _)) in shown.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        format::csv_text(&column.name, out);
+/// A row whose values are written as they come.
+struct Values<'a> {
+    row: &'a Row,
+    encoders: &'a [Encoder],
+}
+
+impl source::Row for Values<'_> {
+    type Error = Trouble;
+
+    fn json(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        let encoded = self.encoders[column].encode(raw(self.row, column)?, out);
+        encoded.map_err(|error| Trouble::Other(error.to_string()))
     }
-    out.extend_from_slice(b"\r\n");
+
+    fn csv(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        let encoded = self.encoders[column].csv(raw(self.row, column)?, out);
+        encoded.map_err(|error| Trouble::Other(error.to_string()))
+    }
+}
+
+/// A value as PostgreSQL sent it.
+fn raw(row: &Row, place: usize) -> Result<Option<&[u8]>, Trouble> {
+    let raw: Result<Option<Raw<'_>>, _> = row.try_get(place);
+    raw.map(|raw| raw.map(|raw| raw.0))
+        .map_err(|error| Trouble::Other(error.to_string()))
 }
 
 /// An error's words, for the log.
@@ -416,7 +331,7 @@ pub fn text(error: &tokio_postgres::Error) -> String {
 #[derive(Debug)]
 enum Argument<'a> {
     /// A parameter's value.
-    Value(&'a Value),
+    Value(Bind<'a>),
     /// A cursor's, as PostgreSQL sent it.
     Raw(Option<&'a [u8]>),
     /// A number of rows.

@@ -7,6 +7,7 @@
 
 use crate::numeric;
 use base64::Engine as _;
+use millrace_serve::source;
 use std::io::Write as _;
 use tokio_postgres::types::{FromSql, Kind, Type};
 
@@ -124,6 +125,43 @@ impl Encoder {
             Self::Bytea => &Self::Bytea,
             Self::Array(member) => member,
         }
+    }
+
+    /// What its values are to a consumer.
+    pub fn kind(self) -> source::Kind {
+        match self {
+            Self::Bool => source::Kind::Bool,
+            Self::Int2 | Self::Int4 => source::Kind::Int32,
+            Self::Int8 | Self::Oid => source::Kind::Int64,
+            Self::Float4 => source::Kind::Float,
+            Self::Float8 => source::Kind::Double,
+            Self::Numeric => source::Kind::Decimal,
+            Self::Text => source::Kind::Text,
+            Self::Json | Self::Jsonb => source::Kind::Json,
+            Self::Date => source::Kind::Date,
+            Self::Time => source::Kind::Time,
+            Self::Timestamp => source::Kind::LocalTimestamp,
+            Self::Timestamptz => source::Kind::Timestamp,
+            Self::Uuid => source::Kind::Uuid,
+            Self::Bytea => source::Kind::Bytes,
+            Self::Array(member) => source::Kind::List(Box::new(member.kind())),
+        }
+    }
+
+    /// Appends a value as a field of CSV. A missing value is an empty field, and an empty text is `""`.
+    pub fn csv(self, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let Some(bytes) = value else {
+            return Ok(());
+        };
+        if self == Self::Text {
+            let text = std::str::from_utf8(bytes).map_err(|_| Malformed(self))?;
+            source::csv_text(text, out);
+            return Ok(());
+        }
+        let mut json = Vec::with_capacity(32);
+        self.encode(Some(bytes), &mut json)?;
+        let is_json = matches!(self, Self::Json | Self::Jsonb);
+        source::csv_of_json(&json, is_json, out).ok_or(Malformed(self))
     }
 
     /// Appends a value; none is null.
@@ -313,6 +351,28 @@ mod tests {
         assert_eq!(
             encoded(Encoder::Int8, &i64::MIN.to_be_bytes()),
             "-9223372036854775808"
+        );
+    }
+
+    #[test]
+    fn fields_of_csv_are_quoted_where_they_must_be() {
+        let field = |encoder: Encoder, value: Option<&[u8]>| {
+            let mut out = Vec::new();
+            encoder.csv(value, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(field(Encoder::Text, Some(b"a,b")), "\"a,b\"");
+        assert_eq!(field(Encoder::Text, Some(b"")), "\"\"");
+        assert_eq!(field(Encoder::Text, None), "");
+        assert_eq!(field(Encoder::Int8, Some(&7i64.to_be_bytes())), "7");
+        assert_eq!(field(Encoder::Float8, Some(&f64::NAN.to_be_bytes())), "");
+        assert_eq!(
+            field(Encoder::Date, Some(&0i32.to_be_bytes())),
+            "2000-01-01"
+        );
+        assert_eq!(
+            field(Encoder::Json, Some(br#"{"a":1,"b":2}"#)),
+            r#""{""a"":1,""b"":2}""#
         );
     }
 

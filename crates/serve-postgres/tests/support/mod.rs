@@ -5,6 +5,7 @@ use http::{Request, Response};
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::{Credentials, connect};
 use millrace_serve::{Serve, server};
+use millrace_serve_postgres::Postgres;
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::LocalSecrets;
 use serde_json::{Value, json};
@@ -16,6 +17,11 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
+
+/// The store as its reader sees it.
+fn reading(secrets: Arc<LocalSecrets>) -> Postgres {
+    Postgres::new(secrets, "millrace/reader".to_owned())
+}
 
 /// Endpoints, and the store that they read.
 #[allow(dead_code, reason = "each file of tests uses some of it")]
@@ -58,7 +64,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path().join("lake")));
         let secrets = Arc::new(LocalSecrets::new(Some(dir.path().join("secrets.yaml")), []));
-        let serve = Serve::new(objects.clone(), secrets, "millrace/reader".to_owned());
+        let serve = Serve::new(objects.clone(), secrets.clone(), Arc::new(reading(secrets)));
         let place = Self {
             serve,
             objects,
@@ -72,11 +78,12 @@ impl Place {
         place
     }
 
-    /// The same endpoints once more, for a server of their own.
-    pub fn another(&self) -> Serve {
+    /// The same endpoints once more, for a server of their own, with at most so many connections to the store.
+    pub fn another(&self, connections: usize) -> Serve {
         let file = self.dir.path().join("secrets.yaml");
         let secrets = Arc::new(LocalSecrets::new(Some(file), []));
-        Serve::new(self.objects.clone(), secrets, "millrace/reader".to_owned())
+        let source = reading(secrets.clone()).connections(connections);
+        Serve::new(self.objects.clone(), secrets, Arc::new(source))
     }
 
     /// Puts the reader's secret, beside the consumers'.
@@ -161,7 +168,7 @@ pub async fn start(place: &Place) -> Running {
     let stopped = async {
         told.await.ok();
     };
-    let serve = place.another().connections(4);
+    let serve = place.another(4);
     let ended = tokio::spawn(server::run(listener, serve, stopped));
     Running {
         address,

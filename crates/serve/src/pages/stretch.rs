@@ -1,6 +1,6 @@
 //! Which rows come from a cursor on, as conditions that an index can be entered by.
 
-use super::Plan;
+use super::Pages;
 use std::fmt::Write as _;
 
 /// Rows of the answer that one statement finds, in order. Rows with the first key and rows without lie in two stretches,
@@ -13,7 +13,7 @@ pub struct Stretch {
     pub bound: Vec<usize>,
 }
 
-impl Plan {
+impl Pages {
     /// The stretches of the rows from a cursor on, its own row included; of all rows where there is none. `null` says of
     /// each of the cursor's values whether it is NULL.
     pub fn stretches(&self, null: Option<&[bool]>) -> Vec<Stretch> {
@@ -25,7 +25,7 @@ impl Plan {
             return vec![all];
         };
         let mut builder = Condition {
-            plan: self,
+            pages: self,
             null,
             bound: Vec::new(),
         };
@@ -70,7 +70,7 @@ impl Plan {
 
 /// Writes the condition that a row is the cursor's or comes behind it.
 struct Condition<'a> {
-    plan: &'a Plan,
+    pages: &'a Pages,
     null: &'a [bool],
     bound: Vec<usize>,
 }
@@ -86,12 +86,12 @@ impl Condition<'_> {
                 self.bound.push(value);
                 self.bound.len() - 1
             });
-        format!("${}", self.plan.parameters.len() + at + 1)
+        format!("${}", self.pages.parameters + at + 1)
     }
 
     /// As far as the keys from that one on tell.
     fn from(&mut self, at: usize) -> String {
-        let Some(key) = self.plan.keys.iter().flatten().nth(at).cloned() else {
+        let Some(key) = self.pages.keys.iter().flatten().nth(at).cloned() else {
             return "TRUE".to_owned();
         };
         let (behind, same) = if self.null[at] {
@@ -122,10 +122,9 @@ impl Condition<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Key;
-    use tokio_postgres::types::Type;
+    use crate::pages::Key;
 
-    fn plan(keys: &[(bool, bool)]) -> Plan {
+    fn pages(keys: &[(bool, bool)]) -> Pages {
         let keys = keys
             .iter()
             .enumerate()
@@ -135,17 +134,16 @@ mod tests {
                 descending: *descending,
                 nulls_first: *nulls_first,
             });
-        Plan {
-            parameters: vec![Type::INT8],
-            columns: Vec::new(),
+        Pages {
+            parameters: 1,
             keys: Some(keys.collect()),
             select: "SELECT q.c0, q.c1 FROM (…) AS q (c0, c1)".into(),
-            values: vec![Type::INT8; 2],
         }
     }
 
-    fn conditions(plan: &Plan, null: &[bool]) -> Vec<(String, Vec<usize>)> {
-        plan.stretches(Some(null))
+    fn conditions(pages: &Pages, null: &[bool]) -> Vec<(String, Vec<usize>)> {
+        pages
+            .stretches(Some(null))
             .into_iter()
             .map(|stretch| (stretch.condition, stretch.bound))
             .collect()
@@ -153,19 +151,19 @@ mod tests {
 
     #[test]
     fn the_first_page_has_no_condition() {
-        let plan = plan(&[(true, true), (false, false)]);
-        let [all] = plan.stretches(None).try_into().unwrap();
+        let pages = pages(&[(true, true), (false, false)]);
+        let [all] = pages.stretches(None).try_into().unwrap();
         assert_eq!(
-            plan.statement(&all, "", "101"),
+            pages.statement(&all, "", "101"),
             "SELECT q.c0, q.c1 FROM (…) AS q (c0, c1) ORDER BY q.c0 DESC NULLS FIRST, q.c1 ASC NULLS LAST LIMIT 101"
         );
     }
 
     #[test]
     fn a_condition_can_be_entered_by_an_index() {
-        let plan = plan(&[(true, true), (false, true)]);
+        let pages = pages(&[(true, true), (false, true)]);
         assert_eq!(
-            conditions(&plan, &[false, false]),
+            conditions(&pages, &[false, false]),
             [(
                 "q.c0 <= $2 AND (q.c0 < $2 OR (q.c0 = $2 AND (q.c1 > $3 OR (q.c1 = $3 AND TRUE))))"
                     .to_owned(),
@@ -176,7 +174,7 @@ mod tests {
 
     #[test]
     fn rows_without_the_first_key_are_a_stretch_of_their_own() {
-        let last = plan(&[(false, false), (false, false)]);
+        let last = pages(&[(false, false), (false, false)]);
         let found = conditions(&last, &[false, true]);
         assert_eq!(
             found[0].0,
@@ -191,7 +189,7 @@ mod tests {
                 vec![1]
             )]
         );
-        let first = plan(&[(false, true), (false, false)]);
+        let first = pages(&[(false, true), (false, false)]);
         assert_eq!(conditions(&first, &[true, true]).len(), 2);
         assert_eq!(conditions(&first, &[false, true]).len(), 1);
     }

@@ -44,6 +44,7 @@ async fn deep_pages_are_read_by_an_index() {
         .await
         .unwrap();
     let keys: Vec<&str> = plan
+        .pages
         .keys
         .iter()
         .flatten()
@@ -96,10 +97,10 @@ async fn explain(
     null: Option<&[bool]>,
     values: &[&(dyn ToSql + Sync)],
 ) {
-    for stretch in plan.stretches(null) {
+    for stretch in plan.pages.stretches(null) {
         let sql = format!(
             "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {}",
-            plan.statement(&stretch, "", "101")
+            plan.pages.statement(&stretch, "", "101")
         );
         let values = &values[..plan.parameters.len() + stretch.bound.len()];
         let lines: Vec<String> = client

@@ -1,0 +1,254 @@
+//! The operational store as `serve` asks it.
+
+use crate::page::{self, Trouble};
+use crate::plan::Plan;
+use crate::store::{Lease, Refusal, Store};
+use crate::{check, dataset, reads};
+use async_trait::async_trait;
+use deadpool_postgres::Object;
+use millrace_model::{Failure, FailureName};
+use millrace_serve::source::{
+    Asked, Cursor, Dataset, IndexRead, LARGEST, Page, Problem, Query, Seal, Served, Sort, Source,
+    bad_cursor,
+};
+use millrace_store::secrets::Secrets;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::types::Type;
+
+/// How much longer than its query an answer may take: the store may not be there to end it.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The operational store, over a bounded pool of connections.
+#[derive(Debug)]
+pub struct Postgres {
+    store: Store,
+}
+
+impl Postgres {
+    /// The store whose reader that secret names. Nothing is read yet.
+    pub fn new(secrets: Arc<dyn Secrets>, secret: String) -> Self {
+        Self {
+            store: Store::new(secrets, secret),
+        }
+    }
+
+    /// With at most so many connections.
+    #[must_use]
+    pub fn connections(mut self, most: usize) -> Self {
+        self.store = self.store.connections(most);
+        self
+    }
+
+    async fn try_page(&self, client: &Lease, asked: &Asked<'_>) -> Result<Page, Attempt> {
+        let (route, arguments) = (asked.route, asked.arguments);
+        let sort = arguments.sort.as_ref();
+        let plan = match route.plan_of::<Plan>(sort) {
+            Some(plan) => plan,
+            None => make_plan(client, route, sort)
+                .await
+                .map_err(|error| match error.code() {
+                    None => Attempt::Failed(Trouble::Lost(error)),
+                    Some(_) => Attempt::Failed(Trouble::stale(&error)),
+                })?,
+        };
+        let seal = || Seal {
+            key: client.seal().clone(),
+            scope: asked.scope(tied_to(&plan)),
+        };
+        let cursor = match &arguments.cursor {
+            None => None,
+            Some(text) => {
+                let width = plan.pages.keys.as_ref().map_or(0, Vec::len);
+                let cursor = Cursor::decode(text, &seal(), width);
+                Some(cursor.ok_or_else(|| Attempt::Told(bad_cursor()))?)
+            }
+        };
+        let request = page::Request {
+            asked,
+            plan: &plan,
+            cursor,
+            seal: &seal,
+        };
+        page::fetch(client, &request).await.map_err(Attempt::Failed)
+    }
+}
+
+#[async_trait]
+impl Source for Postgres {
+    fn share(&self, threads: usize) -> Vec<Arc<dyn Source>> {
+        let share = |store| Arc::new(Self { store }) as Arc<dyn Source>;
+        self.store.share(threads).into_iter().map(share).collect()
+    }
+
+    async fn warm_up(&self) {
+        self.store.connection().await.ok();
+    }
+
+    async fn ready(&self) -> Result<(), Problem> {
+        let connection = self.store.connection().await;
+        connection.map(drop).map_err(no_store)
+    }
+
+    async fn dataset(&self, route: &Served) -> Result<Option<Arc<Dataset>>, String> {
+        match self.store.connection().await {
+            Ok(mut client) => {
+                client.set_busy(true);
+                let read = dataset::read(&client, &route.relations).await;
+                client.set_busy(false);
+                read.map_err(|error| page::text(&error))
+            }
+            Err(Refusal::Busy) => Err("all connections are in use".to_owned()),
+            Err(Refusal::Failed(failure)) => Err(failure.to_string()),
+        }
+    }
+
+    async fn learn(&self, routes: &[&Served]) {
+        let Ok(client) = self.store.connection().await else {
+            return;
+        };
+        for route in routes {
+            if let Err(error) = make_plan(&client, route, None).await {
+                tracing::warn!(
+                    path = route.route.path,
+                    error = page::text(&error),
+                    "the query cannot be prepared"
+                );
+            }
+        }
+    }
+
+    /// A page. Tables may have been replaced since the query was prepared, and a connection may have died while the
+    /// Lambda stood still: both are tried once more, and nothing is lost by that, since queries only read.
+    async fn page(&self, asked: &Asked<'_>) -> Result<Page, Problem> {
+        let route = asked.route;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut client = self.store.connection().await.map_err(no_store)?;
+            // From here on, whoever lets the connection go ends what runs on it: the caller may leave at any time.
+            client.set_busy(true);
+            // Each statement has its own time limit; this one is for a store that does not keep it.
+            let limit = route.route.timeout.saturating_mul(2) + GRACE;
+            let attempt = match tokio::time::timeout(limit, self.try_page(&client, asked)).await {
+                Ok(Ok(page)) => {
+                    client.set_busy(false);
+                    return Ok(page);
+                }
+                Ok(Err(attempt)) => attempt,
+                Err(_) => return Err(Problem::timeout(route.route.timeout)),
+            };
+            match attempt {
+                Attempt::Told(problem) => {
+                    client.set_busy(false);
+                    return Err(problem);
+                }
+                Attempt::Failed(Trouble::Stale { .. }) if tries < 3 => {
+                    route.forget_plans();
+                    client.statement_cache.clear();
+                    client.set_busy(false);
+                }
+                Attempt::Failed(Trouble::Lost(_)) if tries < 3 => {}
+                Attempt::Failed(trouble) => {
+                    // Whatever is on its way on the connection shall not meet the next request.
+                    let unsure = matches!(
+                        trouble,
+                        Trouble::TooLarge(_) | Trouble::Lost(_) | Trouble::Other(_)
+                    );
+                    client.set_busy(unsure);
+                    return Err(told(trouble, route));
+                }
+            }
+        }
+    }
+
+    async fn check(&self, route: &Served) -> Result<Result<(), String>, Failure> {
+        let client = self.store.connection().await;
+        let client = client.map_err(|refusal| match refusal {
+            Refusal::Failed(failure) => failure,
+            Refusal::Busy => Failure::new(FailureName::Transient, "the store takes no connection"),
+        })?;
+        Ok(check::check(&client, route).await)
+    }
+
+    async fn indexes(&self, query: &Query<'_>) -> Result<Vec<IndexRead>, String> {
+        let client = self.store.connection().await;
+        let client = client.map_err(|_| "the store takes no connection".to_owned())?;
+        let read = reads::read_by(&client, query).await;
+        // Whatever the explanation left behind.
+        client.batch_execute("ROLLBACK").await.ok();
+        read.map_err(|error| page::text(&error))
+    }
+}
+
+fn no_store(refusal: Refusal) -> Problem {
+    let failure = match refusal {
+        Refusal::Busy => return Problem::busy(),
+        Refusal::Failed(failure) => failure,
+    };
+    tracing::error!(%failure, "the operational store cannot be reached");
+    match failure.name {
+        FailureName::BadDefinition | FailureName::Internal => Problem::internal(),
+        _ => Problem::unavailable(),
+    }
+}
+
+/// How an attempt at a page ended.
+enum Attempt {
+    /// The caller is to be told.
+    Told(Problem),
+    /// It may go better with another connection, or another plan.
+    Failed(Trouble),
+}
+
+/// What a cursor depends on besides what was asked.
+fn tied_to(plan: &Plan) -> impl Iterator<Item = &str> {
+    let keys = plan.pages.keys.iter().flatten();
+    let types = plan.values.iter().map(Type::name);
+    types.chain(keys.map(|key| key.sql.as_str()))
+}
+
+/// Learns how a route's query is run, in its own order or in one that a caller may choose.
+async fn make_plan(
+    client: &Object,
+    route: &Served,
+    sort: Option<&Sort>,
+) -> Result<Arc<Plan>, tokio_postgres::Error> {
+    let plan = Arc::new(Plan::make(client, route.sql(sort), &route.kinds()).await?);
+    route.set_plan(sort, plan.clone());
+    Ok(plan)
+}
+
+fn told(trouble: Trouble, route: &Served) -> Problem {
+    let path = &route.route.path;
+    match trouble {
+        Trouble::Timeout => Problem::timeout(route.route.timeout),
+        Trouble::TooLarge(rows) => Problem::too_large(LARGEST, rows),
+        Trouble::BadCursor => bad_cursor(),
+        Trouble::BadValue(message) => Problem::bad_values(&message),
+        Trouble::Lost(error) => {
+            tracing::error!(
+                path,
+                error = page::text(&error),
+                "the connection to the operational store was lost"
+            );
+            Problem::unavailable()
+        }
+        Trouble::Stale { error, missing } => {
+            tracing::error!(
+                path,
+                error,
+                "the route's query does not fit the published tables"
+            );
+            if missing {
+                Problem::not_published()
+            } else {
+                Problem::internal()
+            }
+        }
+        Trouble::Other(error) => {
+            tracing::error!(path, error, "the route's query failed");
+            Problem::internal()
+        }
+    }
+}

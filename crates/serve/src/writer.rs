@@ -1,0 +1,174 @@
+//! A page's body, written while rows come: in the form that the caller accepts, with the columns that it sees.
+
+use crate::answer;
+use crate::asked::Asked;
+use crate::column::Column;
+use crate::format::{Format, csv_text};
+
+/// How large an answer may become. A Lambda's may have 6 MB, and the envelope of API Gateway escapes it once more.
+pub const LARGEST: usize = 5 * 1024 * 1024;
+
+/// A page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The whole body of the answer.
+    pub body: Vec<u8>,
+    /// How many rows are in it.
+    pub rows: usize,
+    /// The next page's cursor.
+    pub next: Option<String>,
+}
+
+/// A row whose values can be written.
+pub trait Row {
+    /// What is wrong with a value that cannot be.
+    type Error;
+
+    /// Appends the value of a column of the answer as JSON.
+    fn json(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Self::Error>;
+
+    /// Appends it as a field of CSV.
+    fn csv(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Self::Error>;
+}
+
+/// Writes a page.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    format: Format,
+    shown: Vec<Shown<'a>>,
+    limit: usize,
+    body: Vec<u8>,
+    rows: usize,
+}
+
+/// A column of the answer that the caller gets.
+#[derive(Debug)]
+struct Shown<'a> {
+    column: &'a Column,
+    /// Its place among the query's columns; none where the caller does not see its values.
+    place: Option<usize>,
+}
+
+impl<'a> Writer<'a> {
+    /// A page of a query with these columns.
+    pub fn new(asked: &Asked<'_>, columns: &'a [Column]) -> Self {
+        let shown = shown(asked, columns);
+        let mut body = Vec::with_capacity(4 * 1024);
+        match asked.format {
+            Format::Json => body.extend_from_slice(answer::HEAD),
+            Format::Csv => names(&shown, &mut body),
+            Format::Ndjson => {}
+        }
+        Self {
+            format: asked.format,
+            shown,
+            limit: asked.arguments.limit as usize,
+            body,
+            rows: 0,
+        }
+    }
+
+    /// How many rows are in it.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many more it takes.
+    pub fn room(&self) -> usize {
+        self.limit - self.rows
+    }
+
+    /// Whether it has become larger than an answer may be.
+    pub fn is_too_large(&self) -> bool {
+        self.body.len() > LARGEST
+    }
+
+    /// Appends a row.
+    pub fn push<R: Row>(&mut self, row: &R) -> Result<(), R::Error> {
+        match self.format {
+            Format::Csv => self.push_csv(row)?,
+            Format::Json => {
+                if self.rows > 0 {
+                    self.body.push(b',');
+                }
+                self.push_json(row)?;
+            }
+            Format::Ndjson => {
+                self.push_json(row)?;
+                self.body.push(b'\n');
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn push_json<R: Row>(&mut self, row: &R) -> Result<(), R::Error> {
+        self.body.push(b'{');
+        for (number, shown) in self.shown.iter().enumerate() {
+            if number > 0 {
+                self.body.push(b',');
+            }
+            self.body.extend_from_slice(&shown.column.prefix);
+            match shown.place {
+                Some(place) => row.json(place, &mut self.body)?,
+                None => self.body.extend_from_slice(b"null"),
+            }
+        }
+        self.body.push(b'}');
+        Ok(())
+    }
+
+    fn push_csv<R: Row>(&mut self, row: &R) -> Result<(), R::Error> {
+        for (number, shown) in self.shown.iter().enumerate() {
+            if number > 0 {
+                self.body.push(b',');
+            }
+            if let Some(place) = shown.place {
+                row.csv(place, &mut self.body)?;
+            }
+        }
+        self.body.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// The page, and the cursor of the one behind it.
+    pub fn finish(mut self, next: Option<String>) -> Page {
+        if self.format == Format::Json {
+            answer::finish(&mut self.body, next.as_deref());
+        }
+        Page {
+            body: self.body,
+            rows: self.rows,
+            next,
+        }
+    }
+}
+
+/// The columns that a caller gets, in its order.
+fn shown<'a>(asked: &Asked<'_>, columns: &'a [Column]) -> Vec<Shown<'a>> {
+    let shown = |(at, column): (usize, &'a Column)| {
+        let masked = asked.masked.contains(&column.name.as_str());
+        let place = (!masked).then_some(at);
+        Shown { column, place }
+    };
+    let all = || columns.iter().enumerate();
+    match &asked.arguments.fields {
+        None => all().map(shown).collect(),
+        Some(names) => names
+            .iter()
+            .filter_map(|name| all().find(|(_, column)| column.name == *name))
+            .map(shown)
+            .collect(),
+    }
+}
+
+/// The first line of CSV.
+fn names(shown: &[Shown<'_>], out: &mut Vec<u8>) {
+    for (at, shown) in shown.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        csv_text(&shown.column.name, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
