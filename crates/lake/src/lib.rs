@@ -15,6 +15,7 @@ mod lake;
 mod parquet_file;
 mod purge;
 mod retry;
+mod row_groups;
 mod scan;
 mod sieve;
 mod stats;

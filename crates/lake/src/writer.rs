@@ -1,4 +1,5 @@
 use crate::error::Error;
+use crate::row_groups::RowGroups;
 use crate::stats::stats;
 use crate::table::DataFile;
 use arrow::array::RecordBatch;
@@ -6,7 +7,6 @@ use arrow::datatypes::SchemaRef;
 use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
@@ -17,10 +17,6 @@ use uuid::Uuid;
 
 /// How large a file may grow before the next one is begun.
 const FILE_BYTES: usize = 128 * 1024 * 1024;
-/// How large a row group may grow: what the writer keeps in memory, and what a reader has to.
-const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
-/// How many rows a row group may have.
-const ROW_GROUP_ROWS: usize = 1024 * 1024;
 /// How much of a file is sent at once.
 const UPLOAD_BYTES: usize = 8 * 1024 * 1024;
 
@@ -70,7 +66,7 @@ fn has_plain_pages(chunk: &ColumnChunkMetaData) -> bool {
 
 struct OpenFile {
     path: String,
-    parquet: AsyncArrowWriter<BufWriter>,
+    parquet: RowGroups,
 }
 
 impl Writer {
@@ -118,7 +114,7 @@ impl Writer {
             return Ok(());
         };
         let full = match file.parquet.write(batch).await {
-            Ok(()) => file.parquet.bytes_written() + file.parquet.in_progress_size() >= FILE_BYTES,
+            Ok(()) => file.parquet.size() >= FILE_BYTES,
             Err(error) => return Err(self.error(error)),
         };
         if full {
@@ -148,26 +144,21 @@ impl Writer {
         }
         let properties = properties
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .build();
-        let parquet = AsyncArrowWriter::try_new(sink, self.schema.clone(), Some(properties))?;
+        let parquet = RowGroups::new(sink, self.schema.clone(), properties)?;
         Ok(OpenFile { path, parquet })
     }
 
     async fn close_file(&mut self) -> Result<(), Error> {
-        let Some(mut file) = self.open.take() else {
+        let Some(file) = self.open.take() else {
             return Ok(());
         };
-        let metadata = file
-            .parquet
-            .finish()
-            .await
-            .map_err(|error| self.error(error))?;
+        let finished = file.parquet.finish().await;
+        let (metadata, size) = finished.map_err(|error| self.error(error))?;
         self.written.push(DataFile {
             path: file.path,
-            size: file.parquet.bytes_written() as u64,
+            size: size as u64,
             rows: Some(metadata.file_metadata().num_rows().max(0).cast_unsigned()),
             stats: Some(stats(&metadata)),
         });
