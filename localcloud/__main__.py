@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     up = add("up", _up, "starts everything, applies infra/, runs the main job, and says where things are", True)
     up.add_argument("--no-job", action="store_true", help="apply, and leave the running to the caller")
     up.add_argument("--variables", type=Path, help="JSON with variables of infra/ that win over the local ones")
-    up.add_argument("--definitions", type=Path, default=ROOT, help="folder with connections/, pipelines/, endpoints/")
+    up.add_argument("--definitions", type=Path, default=ROOT, help="folder with connections/, pipelines/, models/, endpoints/")
     up.add_argument("--sample", default="", help="options of the sample source: '--records 200000 --delay-ms 5'")
     add("plan", _plan, "plans again: fails if anything would change")
     down = add("down", _down, "ends everything and removes its files", True)

@@ -13,7 +13,7 @@ from localcloud.packages import binary
 from localcloud.progress import Failed, step
 
 #: The kinds of definitions, as their folders are called.
-KINDS = ("connections", "pipelines", "endpoints")
+KINDS = ("connections", "pipelines", "models", "endpoints")
 
 #: Where the event service stands, at the USGS and at the sample source.
 EVENT_SERVICE = "/fdsnws/event/1"

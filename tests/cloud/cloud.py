@@ -37,7 +37,7 @@ class Cloud:
     def up(self) -> None:
         """Deploys the shipped definitions and the tests' own, with an ingest function that has 15 seconds."""
         origin = self.directory.parent / "definitions"
-        for kind in ("connections", "pipelines", "endpoints"):
+        for kind in ("connections", "pipelines", "models", "endpoints"):
             shutil.copytree(ROOT / kind, origin / kind)
             if (DEFINITIONS / kind).is_dir():
                 shutil.copytree(DEFINITIONS / kind, origin / kind, dirs_exist_ok=True)

@@ -58,6 +58,12 @@ def test_rows_agree_at_every_stage(cloud: Cloud) -> None:
     assert len(stored) == REPORTS
     assert {id for id, _ in stored} == set(raw)
 
+    made = cloud.table("tables/earthquakes/quakes_by_day", "day", "region", "quakes")
+    assert sum(made["quakes"]) == int(cloud.sql("SELECT count(*) FROM seismology.quakes WHERE kind = 'earthquake'")[0][0])
+    by_day = {(row["day"], row["region"]): row["quakes"] for row in cloud.rows("/quakes-by-day", since="1900-01-01")}
+    days = zip(made["day"], made["region"], made["quakes"], strict=True)
+    assert by_day == {(day.isoformat(), region): quakes for day, region, quakes in days}
+
     served = cloud.rows("/quakes", min_magnitude=-10)
     with_magnitude = {id for id, magnitude in zip(table["id"], table["magnitude"], strict=True) if magnitude is not None}
     assert len(served) == len(with_magnitude)

@@ -8,6 +8,9 @@ from math import floor
 
 from cloud import Cloud
 
+from localcloud import invocation
+from localcloud.instance import ROOT
+
 PIPELINE = "definitions/pipelines/earthquakes.yaml"
 FILE = "definitions/models/by_kind.sql"
 SQL = b"""SELECT floor(magnitude)::bigint AS kind, count(*) AS quakes
@@ -18,12 +21,11 @@ GROUP BY 1
 MODELS = b"""models:
   - { name: kinds, query: SELECT count(*) AS n FROM by_kind }
   - { name: by_kind, file: by_kind.sql, expect: [{ column: kind, is: unique }] }
-publish:
 """
 
 
 def test_models_are_made_behind_the_tables_that_they_read(cloud: Cloud) -> None:
-    pipeline = cloud.read(PIPELINE).replace(b"publish:\n", MODELS)
+    pipeline = cloud.read(PIPELINE).replace(b"models:\n", MODELS)
     with cloud.changed(FILE, SQL), cloud.changed(PIPELINE, pipeline):
         entry = cloud.succeed("earthquakes")
     steps = entry["steps"]
@@ -36,3 +38,17 @@ def test_models_are_made_behind_the_tables_that_they_read(cloud: Cloud) -> None:
     made = cloud.table("tables/earthquakes/by_kind", "kind", "quakes")
     assert dict(zip(made["kind"], made["quakes"])) == expected
     assert cloud.table("tables/earthquakes/kinds", "n")["n"] == [len(expected)]
+
+
+def test_the_sample_events_make_the_shipped_model_and_hand_it_to_a_task(cloud: Cloud) -> None:
+    entry = cloud.succeed("earthquakes")
+    assert entry["steps"]["refine/quakes_by_day"]["ran_on"] == ["lambda"]
+    facts = cloud.instance.facts
+    known = {name: facts.get(name) for name in ("run", "definition")}
+    facts.update(run=entry["run"], definition=entry["definition"])
+    try:
+        answers = [invocation.invoke(cloud.instance, "refine", ROOT / "events" / "refine" / f"{name}.json") for name in ("first", "out-of-time")]
+    finally:
+        facts.update(known)
+    assert [answer["next"] for answer in answers] == ["done", "task"], answers
+    assert answers[0]["counts"].get("rows_written", 0) > 100 or not answers[0]["counts"], answers

@@ -119,7 +119,7 @@ async fn tests_of_endpoints_pass_and_say_what_differs() {
         .expect("the sample source");
     let author = Author::with_shipped_definitions(&sample);
     let said = author.millrace(&["test"]);
-    assert!(said.contains("ok: 6 tests of 2 endpoints"), "{said}");
+    assert!(said.contains("ok: 9 tests of 3 endpoints"), "{said}");
 
     fs::write(author.path("pipelines/things.yaml"), THINGS).expect("a file");
     fs::write(author.path("endpoints/mine.yaml"), OF_A_TENANT).expect("a file");

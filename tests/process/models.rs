@@ -20,7 +20,8 @@ const MODELS: &str = "models:
     file: by_kind.sql
     key: [kind]
     expect: [{ column: kind, is: unique }]
-publish:
+";
+const PUBLISH: &str = "publish:
   - { table: by_kind, to: operational_store, as: seismology.by_kind }
 ";
 const SQL: &str = "SELECT floor(magnitude)::bigint AS kind, count(*) AS quakes, max(magnitude) AS strongest\nFROM quakes\n\
@@ -30,8 +31,8 @@ fn author(sample: &sample::Running, models: &str) -> Author {
     let author = Author::with_shipped_definitions(sample).unlimited();
     let file = author.path("pipelines/earthquakes.yaml");
     let yaml = fs::read_to_string(&file).expect("the pipeline");
-    fs::write(&file, yaml.replacen("publish:\n", models, 1)).expect("a file");
-    fs::create_dir(author.path("models")).expect("a folder");
+    let yaml = yaml.replacen("models:\n", models, 1);
+    fs::write(&file, yaml.replacen("publish:\n", PUBLISH, 1)).expect("a file");
     fs::write(author.path("models/by_kind.sql"), SQL).expect("a file");
     author
 }

@@ -26,7 +26,13 @@ impl Author {
     /// With the definitions that the repository ships, and the connection `usgs` led to the sample source.
     pub fn with_shipped_definitions(sample: &sample::Running) -> Self {
         let mut author = Self::new();
-        for kind in ["connections", "pipelines", "endpoints", "endpoints/tests"] {
+        for kind in [
+            "connections",
+            "pipelines",
+            "models",
+            "endpoints",
+            "endpoints/tests",
+        ] {
             fs::create_dir(author.path(kind)).expect("a folder");
             for entry in fs::read_dir(repository().join(kind)).expect("the shipped definitions") {
                 let from = entry.expect("an entry").path();

@@ -71,6 +71,7 @@ impl Demo {
         println!("{} {url}/docs", green("docs:"));
         println!("\nTry next:");
         println!("  curl -H 'x-api-key: {key}' '{url}/quakes?min_magnitude=6'");
+        println!("  curl -H 'x-api-key: {key}' '{url}/quakes-by-day?limit=5'");
         println!("  make run            once more: only what changed is pulled");
         println!("  make stop           ends the server");
         println!("  make cloud          the same on a local cloud, with Terraform and Lambdas");

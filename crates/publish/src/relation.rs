@@ -33,14 +33,8 @@ pub async fn publish(
         files: fingerprint(table),
         columns,
     };
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(LOCK_TIMEOUT).await?;
-    transaction
-        .execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-            &[&format!("millrace {}", target.name())],
-        )
-        .await?;
+    make_schema(client, &target.schema).await?;
+    let transaction = locked(client, &target.name()).await?;
     match relation.compare(&transaction).await? {
         Difference::None => indexes::settle(&transaction, target, &relation.wanted).await?,
         Difference::Files(files) => {
@@ -57,6 +51,33 @@ pub async fn publish(
     transaction.commit().await?;
     progress.set("version", table.version());
     progress.set("indexes", relation.wanted.len() as u64);
+    Ok(())
+}
+
+/// A transaction that has what it locks to itself, among those of Millrace.
+async fn locked<'a>(client: &'a mut Client, name: &str) -> Result<Transaction<'a>, Stop> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(LOCK_TIMEOUT).await?;
+    transaction
+        .execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+            &[&format!("millrace {name}")],
+        )
+        .await?;
+    Ok(transaction)
+}
+
+/// Makes the schema where there is none, in a transaction of its own: of two that made it together with their rows, one
+/// would wait for the other's last row, and fail then.
+async fn make_schema(client: &mut Client, schema: &str) -> Result<(), Stop> {
+    let known = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
+    if client.query_opt(known, &[&schema]).await?.is_some() {
+        return Ok(());
+    }
+    let transaction = locked(client, schema).await?;
+    let create = format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(schema));
+    transaction.batch_execute(&create).await?;
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -153,8 +174,7 @@ impl Relation<'_> {
             .collect();
         transaction
             .batch_execute(&format!(
-                "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {staging} ({}); COMMENT ON TABLE {staging} IS {};",
-                identifier(&target.schema),
+                "CREATE TABLE {staging} ({}); COMMENT ON TABLE {staging} IS {};",
                 columns.join(", "),
                 literal(&target.comment)
             ))

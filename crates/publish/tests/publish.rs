@@ -147,7 +147,9 @@ impl Place {
         let pipeline = format!(
             "pipeline: shop\ndescription: It's a \"shop\".\nresources:\n  - {{ name: orders, connection: shop, path: /orders, \
              records: items, key: [id] }}\ntables:\n  - name: orders\n    from: orders\n    write: {write}\n    key: [id]\n    \
-             columns: {{ more: {{ type: json }} }}\npublish:\n  - {{ table: orders, to: operational_store, as: sales.orders }}\n"
+             columns: {{ more: {{ type: json }} }}\npublish:\n  - {{ table: orders, to: operational_store, as: sales.orders }}\n  \
+             - {{ table: orders, to: operational_store, as: sales.copies }}\n  \
+             - {{ table: orders, to: operational_store, as: sales.others }}\n"
         );
         let pipeline = parse::pipeline("pipelines/shop.yaml", &pipeline).unwrap();
         let endpoints = queries.iter().enumerate().map(|(at, query)| {
@@ -598,6 +600,25 @@ async fn two_at_once_publish_once() {
         .sum();
     assert_eq!(written, 5000);
     assert_eq!(place.rows().await.len(), 5000);
+}
+
+#[tokio::test]
+async fn the_first_of_a_schema_may_be_published_at_once() {
+    let mut place = Place::new().await;
+    let batch = rows(&schema(&[]), &[(1, "ada"), (2, "bob")]);
+    place.write(WriteKind::Upsert, &batch).await;
+    let orders = place.input("upsert", &[]).await;
+    let named = |name: &str| StepInput {
+        name: name.to_owned(),
+        ..orders.clone()
+    };
+    let (copies, others) = (named("sales.copies"), named("sales.others"));
+    let (one, two, three) = tokio::join!(
+        place.published(&orders),
+        place.published(&copies),
+        place.published(&others)
+    );
+    assert_eq!([one["rows"], two["rows"], three["rows"]], [2, 2, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

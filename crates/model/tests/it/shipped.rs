@@ -8,7 +8,7 @@ use std::path::Path;
 fn shipped() -> (DefinitionSet, Vec<Problem>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = Vec::new();
-    for folder in ["connections", "pipelines", "endpoints"] {
+    for folder in ["connections", "pipelines", "models", "endpoints"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -75,7 +75,7 @@ fn a_run_of_the_earthquakes_pins_what_it_needs() {
                 .map(|endpoint| endpoint.name.as_str())
                 .collect()
         ),
-        "quake, quakes"
+        "quake, quakes, quakes_by_day"
     );
     assert_eq!(pinned.pipeline.tables[0].key, ["id"]);
 }
