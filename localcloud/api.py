@@ -55,10 +55,13 @@ def call(
 
 
 def _body(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
+    """JSON, else text, else the bytes."""
+    for read in (json.loads, bytes.decode):
+        try:
+            return read(body)
+        except ValueError:
+            pass
+    return body
 
 
 def expect(answer: Answer, status: int, what: str) -> Answer:

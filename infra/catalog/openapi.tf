@@ -199,6 +199,8 @@ locals {
       x-amazon-apigateway-request-validators = { parameters = { validateRequestParameters = true, validateRequestBody = false } }
       x-amazon-apigateway-request-validator  = "parameters"
       x-amazon-apigateway-gateway-responses  = local.gateway_responses
+      # Answers of these types come from functions as Base64, and leave the gateway as they are.
+      x-amazon-apigateway-binary-media-types = ["application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"]
     },
     var.metered ? {
       components = { securitySchemes = { meter = { type = "apiKey", name = "x-api-key", in = "header" } } }

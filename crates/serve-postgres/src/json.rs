@@ -127,15 +127,15 @@ impl Encoder {
         }
     }
 
-    /// What its values are to a consumer.
-    pub fn kind(self) -> source::Kind {
+    /// What its values are to a consumer; `digits` are those of decimal numbers, where they are known.
+    pub fn kind(self, digits: Option<source::Digits>) -> source::Kind {
         match self {
             Self::Bool => source::Kind::Bool,
             Self::Int2 | Self::Int4 => source::Kind::Int32,
             Self::Int8 | Self::Oid => source::Kind::Int64,
             Self::Float4 => source::Kind::Float,
             Self::Float8 => source::Kind::Double,
-            Self::Numeric => source::Kind::Decimal,
+            Self::Numeric => source::Kind::Decimal(digits),
             Self::Text => source::Kind::Text,
             Self::Json | Self::Jsonb => source::Kind::Json,
             Self::Date => source::Kind::Date,
@@ -144,7 +144,7 @@ impl Encoder {
             Self::Timestamptz => source::Kind::Timestamp,
             Self::Uuid => source::Kind::Uuid,
             Self::Bytea => source::Kind::Bytes,
-            Self::Array(member) => source::Kind::List(Box::new(member.kind())),
+            Self::Array(member) => source::Kind::List(Box::new(member.kind(digits))),
         }
     }
 
@@ -227,8 +227,9 @@ fn number(value: i64, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Days between 1970 and 2000, from where PostgreSQL counts.
-const EPOCH_DAYS: i64 = 10_957;
-const MICROS_A_DAY: i64 = 86_400_000_000;
+pub const EPOCH_DAYS: i64 = 10_957;
+/// Microseconds of a day.
+pub const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// A day; null where it is infinite, or not one of the years 0000 to 9999 that RFC 3339 has.
 fn date(days: i32, out: &mut Vec<u8>) -> Option<()> {
@@ -326,7 +327,8 @@ fn members(member: Encoder, lengths: &[usize], rest: &mut &[u8], out: &mut Vec<u
     Some(())
 }
 
-fn take_i32(rest: &mut &[u8]) -> Option<i32> {
+/// The first four bytes as a number; what is behind them is left.
+pub fn take_i32(rest: &mut &[u8]) -> Option<i32> {
     let (value, after) = rest.split_first_chunk::<4>()?;
     *rest = after;
     Some(i32::from_be_bytes(*value))

@@ -1,5 +1,6 @@
 //! PostgreSQL as a source of `serve`: route → bound SQL → bytes, while PostgreSQL sends the rows.
 
+mod cell;
 mod check;
 mod dataset;
 mod json;

@@ -83,7 +83,7 @@ pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Troub
             break;
         }
     }
-    Ok(page.finish())
+    page.finish()
 }
 
 /// A page that is being written.
@@ -235,7 +235,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Page {
+    fn finish(mut self) -> Result<Page, Trouble> {
         let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
         let rows = before + self.writer.rows() as u64;
         let next = self.full.then(|| {
@@ -251,7 +251,7 @@ impl<'a> Builder<'a> {
             };
             cursor.encode(&(self.request.seal)())
         });
-        self.writer.finish(next)
+        self.writer.finish(next).map_err(Trouble::Other)
     }
 
     /// What an error of PostgreSQL means to the caller.
@@ -308,6 +308,11 @@ impl source::Row for Values<'_> {
     fn csv(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Trouble> {
         let encoded = self.encoders[column].csv(raw(self.row, column)?, out);
         encoded.map_err(|error| Trouble::Other(error.to_string()))
+    }
+
+    fn cell(&self, column: usize) -> Result<source::Cell<'_>, Trouble> {
+        let cell = self.encoders[column].cell(raw(self.row, column)?);
+        cell.map_err(|error| Trouble::Other(error.to_string()))
     }
 }
 

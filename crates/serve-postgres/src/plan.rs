@@ -6,9 +6,9 @@ mod infer;
 use crate::json::Encoder;
 use deadpool_postgres::Object;
 use infer::{infer, primary_key};
-use millrace_serve::source::{self, Bound, Column, Pages, Selected, Shape};
-use tokio_postgres::types::{Kind, Type};
-use tokio_postgres::{Error, Statement};
+use millrace_serve::source::{self, Bound, Digits, Kind, Pages, Selected, Shape};
+use tokio_postgres::types::{self, Type};
+use tokio_postgres::{Column, Error, Statement};
 
 /// How a route's query is run.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Plan {
     /// The types by which parameters are bound, `$1`'s first.
     pub parameters: Vec<Type>,
     /// The columns of the answer.
-    pub columns: Vec<Column>,
+    pub columns: Vec<source::Column>,
     /// How their values become JSON.
     pub encoders: Vec<Encoder>,
     /// How the answer is cut into pages.
@@ -26,7 +26,7 @@ pub struct Plan {
 }
 
 impl source::Plan for Plan {
-    fn columns(&self) -> &[Column] {
+    fn columns(&self) -> &[source::Column] {
         &self.columns
     }
 }
@@ -35,11 +35,7 @@ impl Plan {
     /// The plan of a query whose parameters are of these kinds.
     pub async fn make(client: &Object, sql: &str, kinds: &[Bound]) -> Result<Self, Error> {
         let (parameters, statement) = infer(client, sql, kinds).await?;
-        let names: Vec<&str> = statement
-            .columns()
-            .iter()
-            .map(tokio_postgres::Column::name)
-            .collect();
+        let names: Vec<&str> = statement.columns().iter().map(Column::name).collect();
         let shape = Shape::of(sql, &names);
         let shaped = if shape.hidden == 0 {
             statement.clone()
@@ -67,7 +63,10 @@ impl Plan {
             let native = Encoder::of(column.type_());
             selected.push(at, native.is_none());
             let encoder = native.unwrap_or(Encoder::Text);
-            columns.push(Column::new(column.name(), encoder.kind()));
+            columns.push(source::Column::new(
+                column.name(),
+                encoder.kind(digits(column)),
+            ));
             encoders.push(encoder);
         }
         let kind = |column: usize| shaped.columns()[column].type_();
@@ -95,18 +94,35 @@ impl Plan {
 
     /// Whether a statement's rows are what they were when the plan was made: a table may have been replaced since.
     pub fn fits(&self, statement: &Statement) -> bool {
-        let found = statement
-            .columns()
-            .iter()
-            .map(tokio_postgres::Column::type_);
-        found.eq(&self.values)
+        let types = statement.columns().iter().map(Column::type_);
+        let mut columns = statement.columns().iter().zip(&self.columns);
+        types.eq(&self.values)
+            && columns.all(|(found, column)| match column.kind {
+                Kind::Decimal(known) => digits(found) == known,
+                _ => true,
+            })
     }
+}
+
+/// The digits of a column of decimal numbers, where it was made with them: PostgreSQL's modifier of the type `numeric`.
+fn digits(column: &Column) -> Option<Digits> {
+    let modifier = column
+        .type_modifier()
+        .checked_sub(4)
+        .filter(|_| column.type_modifier() >= 4)?;
+    let precision = u8::try_from(modifier >> 16)
+        .ok()
+        .filter(|digits| *digits <= 38)?;
+    // Eleven bits with a sign.
+    let scale = ((modifier & 0x7ff) ^ 0x400) - 0x400;
+    let scale = i8::try_from(scale).ok()?;
+    Some(Digits { precision, scale })
 }
 
 /// Whether values of a type are ordered, and equal only where they are the same to the bit. `1.0` and `1.00` are equal
 /// numbers, and yet not the same answer.
 fn is_exact(kind: &Type) -> bool {
-    if let Kind::Array(member) = kind.kind() {
+    if let types::Kind::Array(member) = kind.kind() {
         return is_exact(member);
     }
     matches!(

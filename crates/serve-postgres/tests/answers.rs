@@ -4,8 +4,13 @@
 
 mod support;
 
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow_ipc::reader::StreamReader;
 use bytes::Bytes;
 use http::{Request, Response};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::Place;
@@ -133,6 +138,77 @@ async fn rows_come_in_the_form_that_is_asked_for() {
         (refused.status().as_u16(), header(&refused, "content-type")),
         (406, "application/json")
     );
+}
+
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+const PARQUET: &str = "application/vnd.apache.parquet";
+
+#[tokio::test]
+async fn columns_keep_their_types_where_the_form_has_them() {
+    let place = Place::new().await;
+    let orders = "
+        CREATE TABLE s.orders (id bigint PRIMARY KEY, amount numeric(12, 2), ratio numeric, at timestamptz, day date,
+            tags text[], raw jsonb, \"of\" uuid, grid int[]);
+        INSERT INTO s.orders VALUES
+            (1, -12.5, 0.333333333333333333333, '2026-11-21T08:00:00.000001Z', '1969-12-31', '{a,NULL}', '{\"a\": 1}',
+             '67e55044-10b1-426f-9247-bb680e5fe0c8', '{1,2}'),
+            (2, NULL, 'NaN', 'infinity', '-infinity', NULL, NULL, NULL, NULL),
+            (3, 0, 1, now(), now(), '{}', 'null', NULL, '{{1,2},{3,4}}');";
+    place.client.batch_execute(orders).await.unwrap();
+    let all = "SELECT id, amount, ratio, at, day, tags, raw, \"of\" FROM s.orders ORDER BY id";
+    place.route("orders", "/orders", all, "").await;
+    let grid = "SELECT id, grid FROM s.orders ORDER BY id";
+    place.route("grids", "/grids", grid, "").await;
+
+    let stream = get(&place, "/orders?limit=2", &[("accept", ARROW)]).await;
+    assert_eq!(header(&stream, "content-type"), ARROW);
+    let mut stream_reader = StreamReader::try_new(stream.body().as_ref(), None).unwrap();
+    let batch = stream_reader.next().unwrap().unwrap();
+    let types: Vec<String> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.data_type().to_string())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "Int64",
+            "Decimal128(12, 2)",
+            "Utf8",
+            "Timestamp(µs, \"UTC\")",
+            "Date32",
+            "List(Utf8)",
+            "Utf8",
+            "Utf8"
+        ]
+    );
+    let nulls: Vec<usize> = batch.columns().iter().map(Array::null_count).collect();
+    assert_eq!(nulls, [0, 1, 1, 1, 1, 1, 1, 1]);
+    let amounts = batch.column(1).as_primitive::<Decimal128Type>();
+    assert_eq!(amounts.value_as_string(0), "-12.50");
+    assert_eq!(
+        batch.column(2).as_string::<i32>().value(0),
+        "0.333333333333333333333"
+    );
+    let moments = batch.column(3).as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(moments.value(0), 1_795_248_000_000_001);
+    assert_eq!(batch.column(4).as_primitive::<Date32Type>().value(0), -1);
+
+    let next = header(&stream, "x-millrace-next");
+    let uri = format!("/orders?cursor={next}");
+    let rest = get(&place, &uri, &[("accept", PARQUET)]).await;
+    let file = ParquetRecordBatchReaderBuilder::try_new(rest.body().clone()).unwrap();
+    let batch = file.build().unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.column(0).as_primitive::<Int64Type>().values(), &[3]);
+    assert_eq!(batch.num_columns(), 8);
+
+    // A list of lists has no column; where there is none, its column is there all the same.
+    let first = get(&place, "/grids?limit=1", &[("accept", ARROW)]).await;
+    assert_eq!(first.status().as_u16(), 200);
+    let nested = get(&place, "/grids", &[("accept", ARROW)]).await;
+    assert_eq!(nested.status().as_u16(), 500);
+    assert_eq!(rows(&get(&place, "/grids", &[]).await).len(), 3);
 }
 
 const SECRETS: &str = r#"{ "ada": { "keys": ["key-of-ada", { "key": "old-key-of-ada", "expires": "2020-01-01" }],

@@ -24,6 +24,15 @@ impl Column {
     }
 }
 
+/// The digits of decimal numbers: `decimal(12,2)` has twelve, two of them behind the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digits {
+    /// All of them; from 1 to 38.
+    pub precision: u8,
+    /// Those behind the point.
+    pub scale: i8,
+}
+
 /// What values are to a consumer, as the contract has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -37,8 +46,8 @@ pub enum Kind {
     Float,
     /// Numbers of 64 bits.
     Double,
-    /// Decimal numbers.
-    Decimal,
+    /// Decimal numbers, and how many digits they have at most where that is known.
+    Decimal(Option<Digits>),
     /// Text.
     Text,
     /// JSON of any form.

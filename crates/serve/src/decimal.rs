@@ -34,6 +34,28 @@ impl Decimal {
         })
     }
 
+    /// The number without its point, with so many digits behind where it stood; none where it has more, or too many.
+    pub fn scaled(&self, scale: i8) -> Option<i128> {
+        let behind = i32::try_from(self.digits.len()).ok()? - self.point;
+        let shift = i32::from(scale) - behind;
+        let mut digits = self.digits.as_slice();
+        for _ in shift..0 {
+            digits = match digits {
+                [before @ .., 0] => before,
+                [] => digits,
+                _ => return None,
+            };
+        }
+        let zeros = std::iter::repeat_n(&0, usize::try_from(shift).unwrap_or(0));
+        let value = digits
+            .iter()
+            .chain(zeros)
+            .try_fold(0_i128, |value, digit| {
+                value.checked_mul(10)?.checked_add(i128::from(*digit))
+            })?;
+        Some(if self.negative { -value } else { value })
+    }
+
     /// How many digits stand behind the point.
     pub fn scale(&self) -> usize {
         let digits = i32::try_from(self.digits.len()).unwrap_or(i32::MAX);
@@ -54,5 +76,17 @@ mod tests {
         assert_eq!((number.point, number.scale()), (3, 1));
         assert_eq!(number.digits, [1, 2, 5, 0]);
         assert_eq!(Decimal::parse("1e3").unwrap().scale(), 0);
+    }
+
+    #[test]
+    fn points_are_moved_and_no_digit_is_lost() {
+        let scaled = |text, scale| Decimal::parse(text).unwrap().scaled(scale);
+        assert_eq!(scaled("-12.5", 2), Some(-1250));
+        assert_eq!(scaled("12.50", 1), Some(125));
+        assert_eq!(scaled("1e3", 0), Some(1000));
+        assert_eq!(scaled("1200", -2), Some(12));
+        assert_eq!(scaled("0.0", 0), Some(0));
+        assert_eq!(scaled("12.5", 0), None);
+        assert_eq!(scaled(&"9".repeat(40), 0), None);
     }
 }

@@ -13,11 +13,21 @@ pub enum Format {
     Csv,
     /// An object a line.
     Ndjson,
+    /// Arrow's stream of record batches.
+    Arrow,
+    /// A Parquet file.
+    Parquet,
 }
 
 impl Format {
     /// All of them, the one that is answered with where nobody asks for another one first.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Ndjson];
+    pub const ALL: [Self; 5] = [
+        Self::Json,
+        Self::Csv,
+        Self::Ndjson,
+        Self::Arrow,
+        Self::Parquet,
+    ];
 
     /// The media type.
     pub fn media_type(self) -> &'static str {
@@ -25,7 +35,14 @@ impl Format {
             Self::Json => "application/json",
             Self::Csv => "text/csv",
             Self::Ndjson => "application/x-ndjson",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
+    }
+
+    /// Whether it is columns, and no text.
+    pub fn is_columnar(self) -> bool {
+        matches!(self, Self::Arrow | Self::Parquet)
     }
 
     /// What stands in `Content-Type`.
@@ -151,6 +168,11 @@ mod tests {
             ),
             ("application/json;q=0, */*", Some(Format::Csv)),
             ("text/csv;q=0.2, application/json;q=0.1", Some(Format::Csv)),
+            ("application/vnd.apache.arrow.stream", Some(Format::Arrow)),
+            (
+                "application/vnd.apache.parquet, application/json;q=0.9",
+                Some(Format::Parquet),
+            ),
             ("application/xml", None),
             ("application/json;q=0", None),
             ("text/html", None),

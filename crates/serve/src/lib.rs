@@ -9,6 +9,7 @@ mod asked;
 mod cache;
 pub mod check;
 mod column;
+mod columnar;
 mod compress;
 pub mod contract;
 mod cursor;

@@ -1,6 +1,7 @@
 //! The consumer's contract: OpenAPI 3.1, with the types that their sources give the columns.
 
 use crate::column::{Column, Kind};
+use crate::format::Format;
 use crate::params::{
     self, DEFAULT_LIMIT, LONGEST_CURSOR, LONGEST_VALUE, MAX_LIMIT, MOST_VALUES, MOST_VALUES_IN_BODY,
 };
@@ -155,11 +156,18 @@ fn operation(route: &Served, method: &str) -> Value {
                     "error": { "type": "array", "maxItems": 0 },
                     "page": { "$ref": "#/components/schemas/Page" },
                 },
-            } },
-            "text/csv": { "schema": { "type": "string" } },
-            "application/x-ndjson": { "schema": { "type": "string" } } },
+            } } },
         },
     });
+    for format in Format::ALL {
+        // Of what is no text OpenAPI 3.1 says nothing but its type.
+        let content = match format {
+            Format::Json => continue,
+            Format::Csv | Format::Ndjson => json!({ "schema": { "type": "string" } }),
+            Format::Arrow | Format::Parquet => json!({}),
+        };
+        responses["200"]["content"][format.media_type()] = content;
+    }
     let mut statuses = vec![
         "304", "400", "405", "406", "414", "422", "431", "500", "503", "504",
     ];
@@ -302,7 +310,7 @@ fn example_of(kind: &Kind) -> Value {
     match kind {
         Kind::Bool => json!(true),
         Kind::Int32 | Kind::Int64 => json!(42),
-        Kind::Float | Kind::Double | Kind::Decimal => json!(4.5),
+        Kind::Float | Kind::Double | Kind::Decimal(_) => json!(4.5),
         Kind::Text => json!("text"),
         Kind::Json => json!({}),
         Kind::Date => json!("2026-11-21"),
@@ -344,7 +352,7 @@ fn schema(kind: &Kind) -> Value {
         Kind::Int64 => json!({ "type": "integer", "format": "int64" }),
         Kind::Float => json!({ "type": "number", "format": "float" }),
         Kind::Double => json!({ "type": "number", "format": "double" }),
-        Kind::Decimal => json!({ "type": "number", "format": "decimal" }),
+        Kind::Decimal(_) => json!({ "type": "number", "format": "decimal" }),
         Kind::Text => json!({ "type": "string" }),
         Kind::Json => json!({}),
         Kind::Date => json!({ "type": "string", "format": "date" }),

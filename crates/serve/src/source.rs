@@ -2,7 +2,8 @@
 //! for it; everything else about a request is the same for all of them.
 
 pub use crate::asked::Asked;
-pub use crate::column::{Column, Kind};
+pub use crate::column::{Column, Digits, Kind};
+pub use crate::columnar::Cell;
 pub use crate::cursor::{Cursor, Seal};
 pub use crate::dataset::Dataset;
 pub use crate::decimal::Decimal;

@@ -3,10 +3,13 @@
 use crate::answer;
 use crate::asked::Asked;
 use crate::column::Column;
+use crate::columnar::{Cell, Columns};
 use crate::format::{Format, csv_text};
 
 /// How large an answer may become. A Lambda's may have 6 MB, and the envelope of API Gateway escapes it once more.
 pub const LARGEST: usize = 5 * 1024 * 1024;
+/// The same of one that is no text: it travels as Base64, which makes four bytes of three.
+const LARGEST_OF_COLUMNS: usize = 4 * 1024 * 1024;
 
 /// A page.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub trait Row {
 
     /// Appends it as a field of CSV.
     fn csv(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Self::Error>;
+
+    /// The value as it is.
+    fn cell(&self, column: usize) -> Result<Cell<'_>, Self::Error>;
 }
 
 /// Writes a page.
@@ -37,7 +43,10 @@ pub struct Writer<'a> {
     format: Format,
     shown: Vec<Shown<'a>>,
     limit: usize,
+    /// Of a form that is text.
     body: Vec<u8>,
+    /// Of the others.
+    columns: Option<Columns>,
     rows: usize,
 }
 
@@ -57,10 +66,12 @@ impl<'a> Writer<'a> {
         match asked.format {
             Format::Json => body.extend_from_slice(answer::HEAD),
             Format::Csv => names(&shown, &mut body),
-            Format::Ndjson => {}
+            Format::Ndjson | Format::Arrow | Format::Parquet => {}
         }
+        let columns = || Columns::new(shown.iter().map(|shown| shown.column));
         Self {
             format: asked.format,
+            columns: asked.format.is_columnar().then(columns),
             shown,
             limit: asked.arguments.limit as usize,
             body,
@@ -80,7 +91,10 @@ impl<'a> Writer<'a> {
 
     /// Whether it has become larger than an answer may be.
     pub fn is_too_large(&self) -> bool {
-        self.body.len() > LARGEST
+        match &self.columns {
+            None => self.body.len() > LARGEST,
+            Some(columns) => columns.bytes() > LARGEST_OF_COLUMNS,
+        }
     }
 
     /// Appends a row.
@@ -97,6 +111,7 @@ impl<'a> Writer<'a> {
                 self.push_json(row)?;
                 self.body.push(b'\n');
             }
+            Format::Arrow | Format::Parquet => self.push_cells(row)?,
         }
         self.rows += 1;
         Ok(())
@@ -131,16 +146,33 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// The page, and the cursor of the one behind it.
-    pub fn finish(mut self, next: Option<String>) -> Page {
+    fn push_cells<R: Row>(&mut self, row: &R) -> Result<(), R::Error> {
+        let Some(columns) = &mut self.columns else {
+            return Ok(());
+        };
+        for (number, shown) in self.shown.iter().enumerate() {
+            let cell = match shown.place {
+                Some(place) => row.cell(place)?,
+                None => Cell::Null,
+            };
+            columns.push(number, &cell);
+        }
+        Ok(())
+    }
+
+    /// The page, and the cursor of the one behind it. An error says which value is not what its column says.
+    pub fn finish(mut self, next: Option<String>) -> Result<Page, String> {
         if self.format == Format::Json {
             answer::finish(&mut self.body, next.as_deref());
         }
-        Page {
-            body: self.body,
+        Ok(Page {
+            body: match self.columns {
+                None => self.body,
+                Some(columns) => columns.finish(self.format)?,
+            },
             rows: self.rows,
             next,
-        }
+        })
     }
 }
 
