@@ -1,5 +1,6 @@
 //! `millrace table`: what a table is, and what happened to it.
 
+use crate::lake::LakeArgs;
 use crate::table::{bold, bytes, grouped, rows};
 use crate::workspace::Workspace;
 use anyhow::Context;
@@ -18,14 +19,18 @@ pub struct Table {
     /// The pipeline.
     pipeline: String,
     /// The table; a child table by its whole name, `quakes__tags`.
-    table: String,
+    #[arg(value_name = "TABLE")]
+    name: String,
+    #[command(flatten)]
+    lake: LakeArgs,
 }
 
 impl Table {
     /// Shows it.
     pub async fn show(self, workspace: &Workspace) -> anyhow::Result<ExitCode> {
-        let lake = Lake::at(&workspace.lake()?.display().to_string())?;
-        let key = keys::table(&self.pipeline, &self.table);
+        let (url, _) = self.lake.open(workspace).await?;
+        let lake = Lake::at(&url.to_string())?;
+        let key = keys::table(&self.pipeline, &self.name);
         let table = lake.table(&key).await?.with_context(|| {
             format!(
                 "there is no table {key} yet: `millrace run {}` makes it",
@@ -36,7 +41,7 @@ impl Table {
         let size = files.iter().map(|file| file.size).sum();
         println!(
             "{}  version {}, {} rows in {} files, {}, of runs up to number {}",
-            bold(&self.table),
+            bold(&self.name),
             table.version(),
             table.rows().map_or("?".to_owned(), grouped),
             files.len(),

@@ -1,6 +1,8 @@
 //! The run ledger: one document a run, changed by compare-and-swap, so that steps that run side by side each find their
 //! own record and none loses another's.
 
+mod names;
+
 use crate::json;
 use crate::objects::{ErrorKind, Objects};
 use futures::{StreamExt, TryStreamExt};
@@ -8,11 +10,8 @@ use jiff::Timestamp;
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, StepRecord};
 use millrace_model::step::{Counts, Next, StepInput, StepKind, StepOutput, add_counts};
 use millrace_model::{Failure, keys};
-use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// How many keys a list takes from the store at once.
-const KEYS: usize = 1000;
 /// How many entries a page looks at, at most: a status that no run has does not make a request endless.
 const EXAMINED: usize = 500;
 /// How many entries are read at once.
@@ -198,11 +197,8 @@ impl Ledger {
         after: Option<&RunId>,
         limit: usize,
     ) -> Result<Page, Failure> {
-        let mut known = self.run_ids(filter).await?;
-        known.sort_unstable_by(|one, other| newest_first(one).cmp(&newest_first(other)));
-        if let Some(after) = after {
-            known.retain(|run| newest_first(run) > newest_first(after));
-        }
+        // One more than are looked at tells whether there is another page.
+        let mut known = self.names(filter, after, EXAMINED + 1).await?;
         let total = known.len();
         known.truncate(EXAMINED);
         let read = |run: RunId| async move {
@@ -228,40 +224,11 @@ impl Ledger {
         }
         Ok(page)
     }
-
-    /// The names of all runs of the pipeline, or of all pipelines.
-    async fn run_ids(&self, filter: &Filter) -> Result<Vec<RunId>, Failure> {
-        let prefix = filter
-            .pipeline
-            .as_deref()
-            .map_or_else(|| keys::ALL_RUNS.to_owned(), keys::runs);
-        let mut runs = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let entries = self.objects.list(&prefix, after.as_deref(), KEYS).await?;
-            let last = entries.len() < KEYS;
-            after = entries.last().map(|entry| entry.key.clone());
-            // What is not a run's entry was put there by hand, and is nobody's.
-            runs.extend(entries.into_iter().filter_map(|entry| {
-                let name = entry.key.rsplit('/').next()?.strip_suffix(".json")?;
-                RunId::try_from(name.to_owned()).ok()
-            }));
-            if last {
-                return Ok(runs);
-            }
-        }
-    }
 }
 
 /// `<step>/<name>`, as the ledger calls a step.
 fn step_name(kind: StepKind, input: &StepInput) -> String {
     format!("{}/{}", kind.as_str(), input.name)
-}
-
-/// What runs are sorted by: the time in their names, then the rest of them.
-fn newest_first(run: &RunId) -> (Reverse<&str>, &str) {
-    let pipeline = run.pipeline();
-    (Reverse(&run.as_str()[pipeline.len() + 1..]), pipeline)
 }
 
 /// The moment, RFC 3339, to the millisecond.
