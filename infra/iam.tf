@@ -8,7 +8,7 @@ locals {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
     ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "leases/", "runs/"]
     transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
-    refine    = ["definitions/pinned/", "tables/", "runs/"]
+    refine    = ["definitions/pinned/", "tables/", "quarantine/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
     serve     = ["definitions/endpoints/"]
   }
@@ -17,7 +17,7 @@ locals {
     trigger   = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
     ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
     transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
-    refine    = ["definitions/pinned/*", "tables/*", "runs/*"]
+    refine    = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
     publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
     serve     = ["definitions/endpoints/*"]
   }
@@ -26,7 +26,7 @@ locals {
     trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
     ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
     transform = ["tables/*", "quarantine/*", "runs/*"]
-    refine    = ["tables/*", "runs/*"]
+    refine    = ["tables/*", "quarantine/*", "runs/*"]
     publish   = ["runs/*"]
     serve     = []
   }

@@ -35,6 +35,12 @@ impl Replay {
                 lines.join("\n  ")
             )
         })?;
+        anyhow::ensure!(
+            pinned.pipeline.model(&self.table).is_none(),
+            "`{0}` is a model, which each run makes anew: correct its SELECT, or what is expected of it, and run `{1}`",
+            self.table,
+            self.pipeline
+        );
         let (lake, objects) = self.lake.open(workspace).await?;
         let input = StepInput {
             run: new_run(&self.pipeline, jiff::Timestamp::now()),

@@ -1,10 +1,12 @@
 //! What a table is held to: its expectations, checked batch by batch, whoever makes the rows.
 
 mod facts;
+mod quarantine;
 mod reference;
 mod rules;
 
 pub use self::facts::{Facts, newest, past};
+pub use self::quarantine::check_room;
 pub use self::reference::{Reference, settle};
 
 use self::facts::moment;

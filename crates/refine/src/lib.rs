@@ -7,6 +7,8 @@
 mod columns;
 mod make;
 mod output;
+mod quarantine;
+mod record;
 
 pub use millrace_engine::Limits;
 
@@ -57,6 +59,7 @@ impl Refine {
         let model = pinned.model(&input.name)?;
         let engine = self.engine()?;
         let make = Make {
+            objects: &*self.objects,
             lake: &self.lake,
             engine: &engine,
             input,
@@ -97,6 +100,7 @@ impl Refine {
                 invocation: 0,
             };
             let make = Make {
+                objects: &*self.objects,
                 lake: &self.lake,
                 engine: &engine,
                 input: &input,

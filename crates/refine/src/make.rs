@@ -9,10 +9,12 @@ use millrace_lake::{Commit, Lake, Rewritten, Table, WriteKind};
 use millrace_model::definition::pipeline::{Model, TableName, WriteMode};
 use millrace_model::step::{Counts, Finding, Observer, StepInput};
 use millrace_model::{Failure, FailureName, keys};
+use millrace_store::objects::Objects;
 use std::collections::HashMap;
 
 /// What is needed to make a model.
 pub(crate) struct Make<'a> {
+    pub(crate) objects: &'a dyn Objects,
     pub(crate) lake: &'a Lake,
     pub(crate) engine: &'a Engine,
     pub(crate) input: &'a StepInput,
@@ -182,6 +184,10 @@ impl Make<'_> {
             self.lake.discard(key, &written.files).await;
             return Err(failure);
         }
+        // Before the commit, behind which the step finds everything done.
+        let kept_out = written.quarantine.rows();
+        let kept = written.quarantine.put(self.objects, self.input, self.model);
+        kept.await?;
         let mut rewritten = Rewritten::default();
         let mut added = written.files;
         let replaced = written.keys.as_ref().zip(there);
@@ -224,6 +230,7 @@ impl Make<'_> {
             ("rows_written".to_owned(), written.rows),
             ("rows_replaced".to_owned(), rewritten.rows),
             ("rows_warned".to_owned(), written.warned),
+            ("rows_quarantined".to_owned(), kept_out),
             ("version".to_owned(), table.version()),
         ]);
         self.look_after(&table, &mut counts).await;

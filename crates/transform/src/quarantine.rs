@@ -1,13 +1,10 @@
 //! What is kept out of a table while a step runs, and where it is put when it ends.
 
 use crate::job::Source;
+use millrace_expect::check_room;
 use millrace_model::step::StepInput;
-use millrace_model::{Failure, FailureName, keys};
+use millrace_model::{Failure, keys};
 use millrace_store::objects::Objects;
-
-/// How many bytes of records that were kept out of a table are kept elsewhere; more of them mean that something else is
-/// wrong.
-const QUARANTINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// What is kept out of a table, by the raw run that it came from.
 #[derive(Debug, Default)]
@@ -24,16 +21,7 @@ impl Quarantine {
         }
         table.clone_into(&mut self.table);
         self.bytes += lines.len();
-        if self.bytes > QUARANTINE_BYTES {
-            return Err(Failure::new(
-                FailureName::BadData,
-                format!(
-                    "more than {} MiB of records break what is expected of `{table}`; nothing was written. Correct the \
-                     expectations, or the source",
-                    QUARANTINE_BYTES / (1024 * 1024)
-                ),
-            ));
-        }
+        check_room(table, self.bytes)?;
         match self.parts.iter_mut().find(|(of, _)| *of == sequence) {
             Some((_, part)) => part.extend_from_slice(lines),
             None => self.parts.push((sequence, lines.to_vec())),

@@ -12,6 +12,7 @@ use millrace_model::{Failure, keys};
 use millrace_refine::{Limits, Refine};
 use millrace_store::definitions;
 use millrace_store::objects::{Folder, Objects};
+use serde_json::Value;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ const MEBIBYTE: usize = 1024 * 1024;
 pub struct Ground {
     folder: TempDir,
     pub lake: Lake,
-    objects: Arc<dyn Objects>,
+    pub objects: Arc<dyn Objects>,
     refine: Refine,
 }
 
@@ -99,14 +100,33 @@ impl Ground {
         run: u32,
         model: &str,
     ) -> Result<StepOutput, Failure> {
-        let input = StepInput {
-            run: RunId::new("shop", 1_767_225_600, run),
-            pipeline: "shop".to_owned(),
-            definition: definition.to_owned(),
-            name: model.to_owned(),
-            invocation: 0,
-        };
-        self.refine.run(&input, Deadline::NONE, &Unobserved).await
+        self.step(&input(definition, run, model), Deadline::NONE)
+            .await
+    }
+
+    /// The step, by that deadline.
+    pub async fn step(&self, input: &StepInput, deadline: Deadline) -> Result<StepOutput, Failure> {
+        self.refine.run(input, deadline, &Unobserved).await
+    }
+
+    /// Where what a run keeps out of a model lies.
+    pub fn quarantine(run: u32, model: &str) -> String {
+        keys::quarantine("shop", model, &input("", run, model).run, 0)
+    }
+
+    /// What a run kept out of a model: reason, column and record of each row; none where there is no object.
+    pub async fn quarantined(&self, run: u32, model: &str) -> Option<Vec<String>> {
+        let object = self.objects.get(&Self::quarantine(run, model)).await;
+        let bytes = object.unwrap()?.bytes;
+        let lines = std::str::from_utf8(&bytes).unwrap().lines();
+        let lines = lines.map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| line[name].as_str().unwrap().to_owned();
+            format!("{}: {}: {}", text("column"), text("reason"), line["record"])
+        });
+        let mut lines: Vec<String> = lines.collect();
+        lines.sort();
+        Some(lines)
     }
 
     /// The version of a model's table; none where there is none.
@@ -138,5 +158,16 @@ impl Ground {
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
             names.filter(|name| name.ends_with(".parquet")).count()
         })
+    }
+}
+
+/// What a run of that number gives the step first.
+pub fn input(definition: &str, run: u32, model: &str) -> StepInput {
+    StepInput {
+        run: RunId::new("shop", 1_767_225_600, run),
+        pipeline: "shop".to_owned(),
+        definition: definition.to_owned(),
+        name: model.to_owned(),
+        invocation: 0,
     }
 }

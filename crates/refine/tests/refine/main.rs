@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod ground;
+mod handed_over;
+mod kept_out;
 mod made;
 mod refused;

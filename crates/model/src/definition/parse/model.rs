@@ -76,7 +76,6 @@ fn check_write(
     });
 }
 
-/// A model's rows come from no record that could be kept and replayed.
 fn expectations(
     forms: Vec<ExpectationForm>,
     tables: &[Table],
@@ -88,18 +87,11 @@ fn expectations(
         let at = at.index(index);
         let found = expectation::validate(form, WriteMode::Replace, tables, &at, review);
         let Some(expectation) = found else { continue };
-        review.require(
-            expectation.otherwise != Otherwise::Quarantine,
-            &at.field("otherwise"),
-            || {
-                "a model's rows come from tables, where they can be kept out; here it is `fail` or `warn`, or a condition of \
-                 the SELECT"
-                    .to_owned()
-            },
-        );
-        let of_records = matches!(expectation.rule, Rule::Schema(_));
-        review.require(!of_records, &at.field("schema"), || {
-            "records are held to a `schema`, and a model has none; expect something of its columns"
+        let picks =
+            expectation.rule == Rule::Unique && expectation.otherwise == Otherwise::Quarantine;
+        review.require(!picks, &at.field("otherwise"), || {
+            "an answer's rows have no order, so that chance would say which of those with one value is kept out: `fail` or \
+             `warn`, or let the SELECT decide"
                 .to_owned()
         });
         expectations.push(expectation);

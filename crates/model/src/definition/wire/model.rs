@@ -23,7 +23,7 @@ pub(crate) struct ModelForm {
     /// The columns that together name a row.
     #[serde(default)]
     pub(crate) key: Vec<String>,
-    /// What its rows are held to, as those of a table are; `otherwise` is `fail` or `warn`.
+    /// What its rows are held to, as those of a table are; `schema` is about a row as an object of its columns.
     #[serde(default)]
     pub(crate) expect: Vec<ExpectationForm>,
     /// How long earlier versions of the table can be read; a week unless said otherwise.
