@@ -168,7 +168,7 @@ run "least_privilege" {
       } == {
       ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
       publish   = ["runs/*"]
-      refine    = ["tables/*", "runs/*"]
+      refine    = ["tables/*", "quarantine/*", "runs/*"]
       serve     = []
       transform = ["tables/*", "quarantine/*", "runs/*"]
       trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
@@ -200,7 +200,7 @@ run "task_and_state_machine" {
 
   assert {
     condition = alltrue([
-      for state in ["Plan Run", "Ingest Resources", "Transform Tables", "Refine Models", "Publish Tables", "Record Run"] :
+      for state in ["Plan Run", "Ingest Resources", "Transform Tables", "Refine Levels", "Publish Tables", "Record Run"] :
       jsondecode(aws_sfn_state_machine.pipeline.definition).States[state].Catch == [{ ErrorEquals = ["States.ALL"], Next = "Record Failure" }]
     ])
     error_message = "Whatever goes wrong goes the one way to Record Failure."
@@ -211,12 +211,15 @@ run "task_and_state_machine" {
     error_message = "No failure is retried but by its name."
   }
 
-  # The four maps are one form: only the step's name, the items' name and the concurrency differ.
+  # The four maps are one form, of which models have one for each level: only the step's name, the items' name and the concurrency differ.
   assert {
     condition = length(distinct([
       for map in [["Ingest", "Resource", "ingest"], ["Transform", "Table", "transform"], ["Refine", "Model", "refine"], ["Publish", "Table", "publish"]] :
       jsonencode({
-        for name, state in jsondecode(aws_sfn_state_machine.pipeline.definition).States["${map[0]} ${map[1]}s"].ItemProcessor.States :
+        for name, state in merge(
+          jsondecode(aws_sfn_state_machine.pipeline.definition).States,
+          jsondecode(aws_sfn_state_machine.pipeline.definition).States["Refine Levels"].ItemProcessor.States
+        )["${map[0]} ${map[1]}s"].ItemProcessor.States :
         replace(replace(name, "${map[0]} ${map[1]}", "Do"), map[0], "Do") =>
         replace(replace(replace(jsonencode(state), "${map[0]} ${map[1]}", "Do"), map[0], "Do"), map[2], "do")
       })

@@ -20,7 +20,7 @@ _STEP = {"run": "earthquakes-20260101T000000Z-00000001", "pipeline": "earthquake
 _PLAN = {
     "ingest": [{**_STEP, "name": "quakes", "invocation": 0}],
     "transform": [{**_STEP, "name": "quakes", "invocation": 0}],
-    "refine": [{**_STEP, "name": "daily", "invocation": 0}],
+    "refine": [[{**_STEP, "name": "daily", "invocation": 0}]],
     "publish": [{**_STEP, "name": "seismology.quakes", "invocation": 0}],
 }
 
@@ -117,6 +117,14 @@ class Conductor(unittest.TestCase):
         self.assertEqual(asked[0]["event"], {"step": "plan", **_STEP})
         self.assertEqual(asked[1]["event"], _PLAN["ingest"][0])
         self.assertEqual(asked[5]["event"], {"step": "record", **_STEP})
+
+    def test_models_are_made_level_by_level(self) -> None:
+        levels = [["daily", "weekly", "monthly"], ["yearly"], ["best"]]
+        refine = [[{**_STEP, "name": name, "invocation": 0} for name in level] for level in levels]
+        self.cloud.script("trigger", f"answer {json.dumps({**_PLAN, 'refine': refine})}", "answer {}")
+        self.assertEqual(self._run()["status"], "SUCCEEDED")
+        made = [event["name"] for event in self._steps("refine")]
+        self.assertEqual((set(made[:3]), made[3:]), (set(levels[0]), ["yearly", "best"]))
 
     def test_a_step_is_called_again_while_there_is_more_and_after_a_wait(self) -> None:
         self.cloud.script("ingest", "next more", "next wait 20", "next done")

@@ -20,7 +20,11 @@ GROUP BY 1
 """
 MODELS = b"""models:
   - { name: kinds, query: SELECT count(*) AS n FROM by_kind }
-  - { name: by_kind, file: by_kind.sql, expect: [{ column: kind, is: unique }] }
+  - name: by_kind
+    file: by_kind.sql
+    expect:
+      - { column: kind, is: unique }
+      - { column: kind, between: [0, 10], otherwise: quarantine }
 """
 
 
@@ -34,10 +38,15 @@ def test_models_are_made_behind_the_tables_that_they_read(cloud: Cloud) -> None:
         assert (step["done"], step["ran_on"]) == (True, ["lambda"]), json.dumps(step, indent=2)
     assert steps["refine/by_kind"]["ended_at"] <= steps["refine/kinds"]["started_at"]
     read = cloud.table("tables/earthquakes/quakes", "magnitude")["magnitude"]
-    expected = Counter(floor(magnitude) for magnitude in read if magnitude is not None)
+    all_kinds = Counter(floor(magnitude) for magnitude in read if magnitude is not None)
+    expected = {kind: quakes for kind, quakes in all_kinds.items() if kind >= 0}
     made = cloud.table("tables/earthquakes/by_kind", "kind", "quakes")
     assert dict(zip(made["kind"], made["quakes"])) == expected
     assert cloud.table("tables/earthquakes/kinds", "n")["n"] == [len(expected)]
+    kept_out = cloud.read(f"quarantine/earthquakes/by_kind/{entry['run']}/{0:012}.jsonl").splitlines()
+    records = [json.loads(line)["record"] for line in kept_out]
+    assert {record["kind"]: record["quakes"] for record in records} == dict(all_kinds - Counter(expected))
+    assert len(records) > 0
 
 
 def test_the_sample_events_make_the_shipped_model_and_hand_it_to_a_task(cloud: Cloud) -> None:

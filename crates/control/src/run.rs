@@ -16,8 +16,8 @@ pub struct Plan {
     pub ingest: Vec<StepInput>,
     /// One for each table.
     pub transform: Vec<StepInput>,
-    /// One for each model, in the order in which they are made.
-    pub refine: Vec<StepInput>,
+    /// One for each model, in levels: none reads one of its own level or of a later one.
+    pub refine: Vec<Vec<StepInput>>,
     /// One for each target.
     pub publish: Vec<StepInput>,
 }
@@ -87,9 +87,9 @@ impl Control {
                 .map(|table| input(&table.name))
                 .collect(),
             refine: pipeline
-                .models
+                .levels()
                 .iter()
-                .map(|model| input(&model.name))
+                .map(|level| level.iter().map(|model| input(&model.name)).collect())
                 .collect(),
             publish: pipeline
                 .publish

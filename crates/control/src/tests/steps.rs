@@ -29,7 +29,7 @@ async fn a_plan_has_an_item_for_each_part_of_the_pipeline() {
     let expected = json!({
         "ingest": item("quakes"),
         "transform": item("quakes"),
-        "refine": item("daily"),
+        "refine": [item("daily")],
         "publish": item("seismology.quakes"),
     });
     assert_eq!(plan, expected);

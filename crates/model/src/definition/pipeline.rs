@@ -56,6 +56,22 @@ impl Pipeline {
         self.models.iter().find(|model| model.name == name)
     }
 
+    /// Its models in levels, to be made one after the other: none reads one of its own level or of a later one.
+    pub fn levels(&self) -> Vec<Vec<&Model>> {
+        let mut levels: Vec<Vec<&Model>> = Vec::new();
+        let mut level_of: BTreeMap<&str, usize> = BTreeMap::new();
+        // Each stands behind those that it reads.
+        for model in &self.models {
+            let own = model.reads.iter().filter(|read| read.pipeline == self.name);
+            let below = own.filter_map(|read| level_of.get(read.table.as_str()));
+            let level = below.max().map_or(0, |below| below + 1);
+            level_of.insert(&model.name, level);
+            levels.resize_with(levels.len().max(level + 1), Vec::new);
+            levels[level].push(model);
+        }
+        levels
+    }
+
     /// What is published under that `schema.table`.
     pub fn published(&self, target: &str) -> Option<&Publish> {
         self.publish

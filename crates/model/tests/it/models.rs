@@ -54,6 +54,20 @@ fn models_stand_behind_those_that_they_read() {
 }
 
 #[test]
+fn models_that_do_not_read_one_another_are_of_one_level() {
+    let models = "models:\n  - { name: a, query: 'SELECT * FROM c, orders' }\n  - { name: b, query: SELECT * FROM orders }\n  - { \
+                  name: c, query: SELECT * FROM orders__lines }\n  - { name: d, query: 'SELECT * FROM a, b' }\n  - { name: e, \
+                  query: SELECT * FROM crm.people }\n";
+    let (set, problems) = parse(models, "", &[]);
+    assert_eq!(problems, Vec::<String>::new());
+    let levels = set.pipelines["shop"].levels().into_iter();
+    let levels: Vec<Vec<&str>> = levels
+        .map(|level| level.iter().map(|model| model.name.as_str()).collect())
+        .collect();
+    assert_eq!(levels, [vec!["b", "c", "e"], vec!["a"], vec!["d"]]);
+}
+
+#[test]
 fn a_circle_is_named_once() {
     let shop = "models:\n  - { name: a, query: SELECT * FROM b }\n  - { name: b, query: SELECT * FROM crm.c }\n  - { name: d, \
                 query: SELECT * FROM a }\n";
@@ -124,11 +138,11 @@ fn what_is_wrong_in_the_pipeline_is_told_with_its_field() {
         ),
         (
             "name: m, query: SELECT 1, expect: [{ column: a, is: unique, otherwise: quarantine }]",
-            "models[0].expect[0].otherwise: a model's rows come from tables",
+            "models[0].expect[0].otherwise: an answer's rows have no order",
         ),
         (
-            "name: m, query: SELECT 1, expect: [{ schema: { type: object } }]",
-            "models[0].expect[0].schema: records are held to a `schema`",
+            "name: m, query: SELECT 1, expect: [{ schema: { type: thing } }]",
+            "models[0].expect[0].schema.type: a type is one of",
         ),
         (
             "name: m, query: SELECT 1 FROM nowhere",
