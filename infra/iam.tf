@@ -4,13 +4,16 @@
 # bucket, and a GetObject carries no prefix. `IfExists` lets it count for GetObject, and holds every list that names a
 # prefix to those below.
 locals {
+  # Where serve counts what callers have used, if there is anything to count.
+  quotas = module.catalog.quotas ? [{ prefix = "quotas/", objects = "quotas/*" }] : []
+
   lake_prefixes = {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
     ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "leases/", "runs/"]
     transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
     refine    = ["definitions/pinned/", "tables/", "quarantine/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
-    serve     = ["definitions/endpoints/"]
+    serve     = concat(["definitions/endpoints/"], local.quotas[*].prefix)
   }
 
   lake_reads = {
@@ -19,7 +22,7 @@ locals {
     transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
     refine    = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
     publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
-    serve     = ["definitions/endpoints/*"]
+    serve     = concat(["definitions/endpoints/*"], local.quotas[*].objects)
   }
 
   lake_writes = {
@@ -28,7 +31,7 @@ locals {
     transform = ["tables/*", "quarantine/*", "runs/*"]
     refine    = ["tables/*", "quarantine/*", "runs/*"]
     publish   = ["runs/*"]
-    serve     = []
+    serve     = local.quotas[*].objects
   }
 
   # Of two writers of one segment the loser removes its bytes; so does a table's writer whose commit did not come about.

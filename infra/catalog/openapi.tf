@@ -12,6 +12,7 @@ locals {
         sort        = coalesce(try(route.sort, null), [])
         fields      = coalesce(try(route.fields, null), [])
         auth        = try(route.auth, null)
+        quota       = try(route.quota, null)
       }
     ]
   ])

@@ -33,6 +33,11 @@ output "written_secrets" {
   value       = local.written_secrets
 }
 
+output "quotas" {
+  description = "Whether a route has a quota: serve keeps count of it in the lake."
+  value       = length([for route in local.routes : route if route.quota != null]) > 0
+}
+
 output "functions" {
   description = "The functions: description, memory, timeout, which value each environment variable gets."
   value       = local.functions

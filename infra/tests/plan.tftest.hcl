@@ -265,6 +265,14 @@ run "one_more_endpoint" {
     condition     = [for key in keys(aws_s3_object.definition) : key if startswith(key, "definitions/endpoints/")] == ["definitions/endpoints/places.yaml", "definitions/endpoints/quakes.yaml"]
     error_message = "A new endpoint is one more file in the lake."
   }
+
+  assert {
+    condition = flatten([
+      for statement in jsondecode(aws_iam_role_policy.function["serve"].policy).Statement : statement.Resource
+      if statement.Sid == "WriteLake"
+    ]) == ["arn:aws:s3:::millrace-lake-111122223333-eu-central-1/quotas/*"]
+    error_message = "Where a route has a quota, serve writes how much of it is used, and nothing else."
+  }
 }
 
 run "settings" {

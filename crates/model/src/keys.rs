@@ -117,6 +117,11 @@ pub fn limits(credential: &str, scope: Option<&str>) -> String {
     }
 }
 
+/// How much of a quota callers have used, by the digest of route, caller and window.
+pub fn quota(digest: &str) -> String {
+    format!("quotas/{digest}.json")
+}
+
 /// A run's entry in the ledger.
 pub fn run(run: &RunId) -> String {
     format!("runs/{}/{run}.json", run.pipeline())

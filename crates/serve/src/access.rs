@@ -1,8 +1,10 @@
 //! Who may ask: holders of a key, by the secret that lists them, or of a token that somebody else signed.
 
+mod quota;
 mod rate;
 mod token;
 
+pub use quota::Quotas;
 pub use rate::{Count, Limits};
 
 use crate::problem::Problem;

@@ -31,11 +31,12 @@ pub mod source;
 mod value;
 mod writer;
 
-use access::{Access, Count, Limits};
+use access::{Access, Count, Limits, Quotas};
 use bytes::Bytes;
 use cache::Cache;
 use definitions::Definitions;
 use http::{Method, Request, Response};
+use millrace_model::definition::endpoint::Route;
 use millrace_store::objects::Objects;
 use millrace_store::secrets::{Caller, Secrets};
 use problem::Problem;
@@ -53,6 +54,7 @@ pub struct Serve {
     definitions: Arc<Definitions>,
     access: Arc<Access>,
     limits: Arc<Limits>,
+    quotas: Arc<Quotas>,
     cache: Arc<Cache>,
     source: Arc<dyn Source>,
 }
@@ -65,9 +67,10 @@ impl Serve {
         source: Arc<dyn Source>,
     ) -> Self {
         Self {
-            definitions: Arc::new(Definitions::new(objects)),
+            definitions: Arc::new(Definitions::new(objects.clone())),
             access: Arc::new(Access::new(secrets)),
             limits: Arc::default(),
+            quotas: Arc::new(Quotas::new(objects)),
             cache: Arc::default(),
             source,
         }
@@ -79,6 +82,7 @@ impl Serve {
             definitions: self.definitions.clone(),
             access: self.access.clone(),
             limits: self.limits.clone(),
+            quotas: self.quotas.clone(),
             cache: self.cache.clone(),
             source,
         };
@@ -202,11 +206,7 @@ impl Serve {
             access::allow(caller, &definition.scopes)?;
         }
         let name = caller.as_ref().map_or("", |caller| caller.name.as_str());
-        let count = [definition.rate_limit, definition.quota]
-            .into_iter()
-            .flatten()
-            .map(|rate| self.limits.count(&definition.path, name, rate))
-            .reduce(Count::stricter);
+        let count = self.count(definition, name).await;
         let answered = match count.and_then(Count::refusal) {
             Some(refusal) => Err(refusal),
             None => self.rows(route, in_path, request, caller.as_ref()).await,
@@ -217,6 +217,19 @@ impl Serve {
         }
         answer::lifetime(&mut response, route.deprecated, route.sunset);
         Ok(response)
+    }
+
+    /// Counts a request; what the rate limit refuses, the quota does not count.
+    async fn count(&self, route: &Route, caller: &str) -> Option<Count> {
+        let rate = route.rate_limit;
+        let rate = rate.map(|rate| self.limits.count(&route.path, caller, rate));
+        let quota = match route.quota {
+            Some(quota) if rate.and_then(Count::refusal).is_none() => {
+                Some(self.quotas.count(&route.path, caller, quota).await)
+            }
+            _ => None,
+        };
+        rate.into_iter().chain(quota).reduce(Count::stricter)
     }
 
     /// Learns the columns of the routes that nobody asked yet; what cannot be learnt, their documentation goes without.

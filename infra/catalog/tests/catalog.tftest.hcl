@@ -151,6 +151,11 @@ run "one_more_endpoint" {
     )
     error_message = "A new endpoint brings its file and its secret, and nothing else."
   }
+
+  assert {
+    condition     = output.quotas && !run.plain.quotas
+    error_message = "Quotas are kept count of where there are any."
+  }
 }
 
 run "metered" {

@@ -53,10 +53,10 @@ pub struct Route {
     /// The columns that are null to callers who lack a scope: column → scope.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mask: BTreeMap<String, String>,
-    /// How many requests a caller may send in a while; none where as many as it likes.
+    /// How many requests a caller may send to one process in a while; none where as many as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<Rate>,
-    /// How many requests a caller may send in a longer while.
+    /// How many requests a caller may send in a longer while, to all processes together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<Rate>,
     /// How long an answer may be kept; none where it may not.

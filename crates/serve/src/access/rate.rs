@@ -60,16 +60,26 @@ impl Limits {
         let over = window.sent >= rate.requests;
         window.sent = window.sent.saturating_add(u32::from(!over));
         let left = window.ends.saturating_sub(now);
-        Count {
-            limit: rate.requests,
-            remaining: rate.requests - window.sent,
-            reset: (left.as_secs_f64().ceil() as u32).max(1),
-            over,
-        }
+        Count::new(rate.requests, rate.requests - window.sent, left, over)
     }
 }
 
 impl Count {
+    /// Of so many requests so many remain, for so long; whether this one was one too many.
+    pub(super) fn new(limit: u32, remaining: u32, left: Duration, over: bool) -> Self {
+        Self {
+            limit,
+            remaining,
+            reset: (left.as_secs_f64().ceil() as u32).max(1),
+            over,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn remaining(self) -> u32 {
+        self.remaining
+    }
+
     /// Of two, the one that leaves less.
     pub fn stricter(self, other: Self) -> Self {
         let left = |count: &Self| (!count.over, count.remaining);

@@ -80,7 +80,7 @@ pub(crate) struct RouteForm {
     /// How many requests a caller may send: `100/m`; behind the slash `s`, `m`, `h` or `d`. Counted in each process.
     #[schemars(regex(pattern = r"^[1-9][0-9]*/[smhd]$"), example = &"100/m")]
     pub(crate) rate_limit: Option<String>,
-    /// How many requests a caller may send in a longer while: `10000/d`. Counted in each process.
+    /// How many requests a caller may send in a longer while: `10000/d`. Counted over all processes.
     #[schemars(regex(pattern = r"^[1-9][0-9]*/[smhd]$"), example = &"10000/d")]
     pub(crate) quota: Option<String>,
     /// Whether, and how long, an answer may be kept.
