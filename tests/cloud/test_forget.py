@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+from arro3.core import Array, DataType, Table
 from cloud import Cloud
+from deltalake import write_deltalake
 
 from localcloud.instance import ROOT
 
@@ -26,6 +28,9 @@ resources:
   - { name: orders, connection: bench, path: /orders, key: [id] }
 tables:
   - { name: orders, from: orders, write: upsert, key: [id] }
+models:
+  - { name: by_mail, query: 'SELECT mail, count(*) AS n FROM orders__lines l JOIN orders o ON l._parent_id = o.id GROUP BY 1' }
+  - { name: log, write: append, query: 'SELECT id, mail FROM orders' }
 """
 CONNECTION = "connection: bench\nbase_url: https://bench.test\nauth: none\n"
 
@@ -34,6 +39,13 @@ def records(run: int) -> list[dict[str, Any]]:
     """What a run pulls: the subject, and others."""
     names = [SUBJECT, "ada", f"number-{run}"]
     return [{"id": name, "mail": f"{name}@example.com", "run": run, "lines": [{"of": name}]} for name in names]
+
+
+def model(lake: Path, name: str, column: str) -> None:
+    """A model's table as it was made while the subject was known, in two versions."""
+    for mode in ("append", "overwrite"):
+        rows = Table.from_pydict({column: Array([SUBJECT, "ada"], DataType.utf8())})
+        write_deltalake(str(lake / "tables" / "bench" / name), rows, mode=mode)
 
 
 def mirror(s3: Any, lake: Path) -> None:
@@ -84,8 +96,12 @@ def test_no_version_of_any_object_names_who_was_forgotten(cloud: Cloud, tmp_path
         subprocess.run([WRITER, "prepare", lake, pages, "upsert"], check=True)
         subprocess.run([WRITER, "run", lake], check=True, stdout=subprocess.DEVNULL)
         mirror(s3, lake)
+    model(lake, "by_mail", "mail")
+    model(lake, "log", "id")
+    mirror(s3, lake)
     before = traces(s3)
     assert {key.split("/")[0] for key in before} == {"raw", "tables"}, before
+    assert {key.split("/")[2] for key in before if key.startswith("tables/")} >= {"orders", "by_mail", "log"}, before
     for kind, text in (("connections", CONNECTION), ("pipelines", PIPELINE)):
         (definitions / kind).mkdir(parents=True)
         (definitions / kind / "bench.yaml").write_text(text, encoding="utf-8")
@@ -97,6 +113,8 @@ def test_no_version_of_any_object_names_who_was_forgotten(cloud: Cloud, tmp_path
     assert traces(s3) == []
     rows = cloud.table("tables/bench/orders", "id", bucket=BUCKET)["id"]
     assert sorted(rows) == ["ada", "number-0", "number-1", "number-2"]
+    assert sorted(cloud.table("tables/bench/by_mail", "mail", bucket=BUCKET)["mail"]) == [f"{name}@example.com" for name in sorted(rows)]
+    assert cloud.table("tables/bench/log", "id", bucket=BUCKET)["id"] == ["ada"]
     for version in versions(s3):
         s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     s3.delete_bucket(Bucket=BUCKET)

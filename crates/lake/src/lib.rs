@@ -8,6 +8,7 @@
 
 mod cast;
 mod commit;
+mod erase;
 mod error;
 mod history;
 mod keys;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use cast::cast;
 pub use commit::{Commit, WriteKind};
+pub use erase::{Erased, ForgottenKey};
 pub use error::{Error, ErrorKind};
 pub use history::Entry;
 pub use keys::{Edit, KeySet, Rewritten};

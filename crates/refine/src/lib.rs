@@ -5,14 +5,17 @@
 //! and what does not fit goes to disk.
 
 mod columns;
+mod forget;
 mod make;
 mod output;
 mod quarantine;
 mod record;
 
+pub use crate::forget::ForgottenModels;
 pub use millrace_engine::Limits;
+pub use millrace_lake::ForgottenKey;
 
-use crate::make::Make;
+use crate::make::{Make, Occasion};
 use jiff::Timestamp;
 use millrace_engine::Engine;
 use millrace_lake::{Lake, until_committed};
@@ -64,6 +67,7 @@ impl Refine {
             engine: &engine,
             input,
             model,
+            occasion: Occasion::Run,
             observer,
         };
         let commits = until_committed(&input.name, || make.attempt());
@@ -105,6 +109,7 @@ impl Refine {
                 engine: &engine,
                 input: &input,
                 model,
+                occasion: Occasion::Run,
                 observer: &Unobserved,
             };
             failures.extend(make.prove().await.err());

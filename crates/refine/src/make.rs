@@ -19,7 +19,17 @@ pub(crate) struct Make<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) input: &'a StepInput,
     pub(crate) model: &'a Model,
+    pub(crate) occasion: Occasion,
     pub(crate) observer: &'a dyn Observer,
+}
+
+/// Why a model is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// A run of its pipeline, once for each.
+    Run,
+    /// An erasure, between two runs: the number of the last one stays what it is.
+    Erasure,
 }
 
 /// A table that a model reads.
@@ -37,7 +47,7 @@ impl Make<'_> {
     pub(crate) async fn attempt(&self) -> Result<Made, Failure> {
         let key = keys::table(&self.input.pipeline, &self.model.name);
         let there = self.lake.table(&key).await?;
-        if let Some(there) = &there
+        if let (Occasion::Run, Some(there)) = (self.occasion, &there)
             && there.sequence().await? == self.input.run.number()
         {
             return Ok(Made::default());
@@ -206,13 +216,17 @@ impl Make<'_> {
                 there.map(Table::files).unwrap_or_default(),
             ),
         };
+        let sequence = match there.filter(|_| self.occasion == Occasion::Erasure) {
+            Some(there) => there.sequence().await?,
+            None => self.input.run.number(),
+        };
         let commit = Commit {
             kind,
             added: added.clone(),
             removed,
             schema: columns,
-            sequence: self.input.run.number(),
-            brought: Some(written.rows),
+            sequence,
+            brought: Some(written.rows).filter(|_| self.occasion == Occasion::Run),
             note: None,
         };
         let committed = match there {

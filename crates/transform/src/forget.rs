@@ -13,10 +13,9 @@ use millrace_model::step::Counts;
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::objects::Objects;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// The columns of a key and their values, as texts.
-pub type ForgottenKey = BTreeMap<String, String>;
+pub use millrace_lake::ForgottenKey;
 
 impl Transform {
     /// Erases what is kept of a key of the pipeline's tables, and says what that was: `tables`, `rows`, `objects_removed`,
@@ -27,7 +26,7 @@ impl Transform {
         let concerned: Vec<&Table> = pipeline
             .tables
             .iter()
-            .filter(|table| is_key_of(table, key))
+            .filter(|table| table.is_keyed_by(key.keys()))
             .collect();
         if concerned.is_empty() {
             return Err(unknown_key(pipeline, key));
@@ -67,8 +66,8 @@ impl Transform {
                 &mut counts,
             )
             .await?;
-            documents::forget_messages(&*self.objects, &pipeline.name, &search).await?;
         }
+        documents::forget_messages(&*self.objects, &pipeline.name, key).await?;
         raw::forget_dead(&*self.objects, &pipeline.name, key, &mut counts).await?;
         // Last, because all that was done so far left versions of its own.
         for prefix in prefixes(pipeline, key) {
@@ -79,11 +78,13 @@ impl Transform {
         }
         Ok(counts)
     }
-}
 
-/// Whether that is the key of a table.
-fn is_key_of(table: &Table, key: &ForgottenKey) -> bool {
-    table.key.len() == key.len() && table.key.iter().all(|name| key.contains_key(name))
+    /// Takes a key's values out of what the ledger says of the runs of another pipeline.
+    pub async fn forget_messages(&self, pipeline: &str, key: &ForgottenKey) -> Result<(), Failure> {
+        documents::forget_messages(&*self.objects, pipeline, key).await?;
+        self.objects.forget_earlier(&keys::runs(pipeline)).await?;
+        Ok(())
+    }
 }
 
 /// Under which prefixes lies what an erasure of a key changes.
@@ -91,7 +92,7 @@ fn prefixes(pipeline: &Pipeline, key: &ForgottenKey) -> BTreeSet<String> {
     let name = &pipeline.name;
     let tables = pipeline.tables.iter();
     let of_tables = tables
-        .filter(|table| is_key_of(table, key))
+        .filter(|table| table.is_keyed_by(key.keys()))
         .flat_map(|table| {
             let root = keys::table(name, &table.name);
             [

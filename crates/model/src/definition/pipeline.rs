@@ -12,7 +12,7 @@ use super::{FieldPath, millis};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What is pulled, what it becomes, where it goes.
@@ -293,6 +293,12 @@ impl Table {
             .get(path)
             .and_then(|column| column.name.clone());
         declared.unwrap_or_else(|| self.nesting.column_name(path))
+    }
+
+    /// Whether those columns are its key, in whatever order.
+    pub fn is_keyed_by<'c>(&self, columns: impl Iterator<Item = &'c String>) -> bool {
+        let columns: BTreeSet<&String> = columns.collect();
+        self.key.iter().collect::<BTreeSet<_>>() == columns
     }
 }
 

@@ -3,6 +3,7 @@
 mod models;
 
 use super::parse::{self, Located};
+use super::pipeline::{Model, TableName};
 use super::problem::{Path, Problem, nearest, one_of};
 use super::{Connection, Endpoint, Pinned, Pipeline};
 use crate::query::Query;
@@ -94,6 +95,15 @@ impl DefinitionSet {
             endpoints: self.endpoints.values().filter(reads).cloned().collect(),
             mode: crate::mode::RunMode::default(),
         })
+    }
+
+    /// The models of all pipelines that read one of those tables, or what such a model makes, each behind those that it
+    /// reads.
+    pub fn models_of(
+        &self,
+        tables: impl IntoIterator<Item = TableName>,
+    ) -> Vec<(&Pipeline, &Model)> {
+        models::made_of(&self.pipelines, tables)
     }
 
     /// The set with another `base_url` for one connection: how a laptop or CI puts a system of its own in the place of

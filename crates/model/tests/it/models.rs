@@ -1,6 +1,7 @@
 //! Models: their files and SELECTs, what they read, and the order in which they are made.
 
 use millrace_model::definition::Problem;
+use millrace_model::definition::pipeline::TableName;
 use millrace_model::definition::set::DefinitionSet;
 
 const CONNECTION: &str = "connection: crm\nbase_url: https://crm.example/api/\n";
@@ -65,6 +66,27 @@ fn models_that_do_not_read_one_another_are_of_one_level() {
         .map(|level| level.iter().map(|model| model.name.as_str()).collect())
         .collect();
     assert_eq!(levels, [vec!["b", "c", "e"], vec!["a"], vec!["d"]]);
+}
+
+#[test]
+fn what_is_made_of_a_table_is_found_through_models_and_pipelines() {
+    let shop = "models:\n  - { name: all, query: 'SELECT * FROM late, crm.far' }\n  - { name: late, query: SELECT * FROM \
+                orders__lines }\n  - { name: other, query: SELECT * FROM crm.people }\n";
+    let crm = "models:\n  - { name: far, query: SELECT * FROM shop.late }\n";
+    let (set, problems) = parse(shop, crm, &[]);
+    assert_eq!(problems, Vec::<String>::new());
+    let made = |pipeline: &str, table: &str| {
+        let table = TableName {
+            pipeline: pipeline.to_owned(),
+            table: table.to_owned(),
+        };
+        let models = set.models_of([table]).into_iter();
+        let names = models.map(|(pipeline, model)| format!("{}.{}", pipeline.name, model.name));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(made("shop", "orders"), ["shop.late", "crm.far", "shop.all"]);
+    assert_eq!(made("crm", "people"), ["shop.other"]);
+    assert_eq!(made("crm", "orders"), [""; 0]);
 }
 
 #[test]

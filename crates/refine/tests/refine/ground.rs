@@ -5,11 +5,12 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use futures::TryStreamExt;
 use millrace_lake::{Commit, Lake, Table, WriteKind};
+use millrace_model::definition::pipeline::TableName;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::ledger::RunId;
 use millrace_model::step::{Deadline, StepInput, StepOutput, Unobserved};
 use millrace_model::{Failure, keys};
-use millrace_refine::{Limits, Refine};
+use millrace_refine::{ForgottenKey, ForgottenModels, Limits, Refine};
 use millrace_store::definitions;
 use millrace_store::objects::{Folder, Objects};
 use serde_json::Value;
@@ -80,17 +81,21 @@ impl Ground {
         }
     }
 
-    /// What is wrong with those models, or their pinned definition's version.
+    /// The version of the pinned definition of those models.
     pub async fn define(&self, models: &str) -> String {
-        let files = [
-            ("connections/shop.yaml", CONNECTION.to_owned()),
-            ("pipelines/shop.yaml", format!("{PIPELINE}{models}")),
-        ];
-        let files = files.map(|(name, text)| (name.to_owned(), text));
-        let (set, problems) = DefinitionSet::parse(files);
-        assert_eq!(problems, []);
-        let pinned = set.pin("shop").unwrap();
+        let pinned = set(models).pin("shop").unwrap();
         definitions::pin(&*self.objects, &pinned).await.unwrap()
+    }
+
+    /// Erases an `id` of `orders` from those models.
+    pub async fn forget(&self, models: &str, id: &str) -> Result<ForgottenModels, Failure> {
+        let set = set(models);
+        let orders = TableName {
+            pipeline: "shop".to_owned(),
+            table: "orders".to_owned(),
+        };
+        let key = ForgottenKey::from([("id".to_owned(), id.to_owned())]);
+        self.refine.forget(&set.models_of([orders]), &key).await
     }
 
     /// Makes a model in the run of that number.
@@ -159,6 +164,18 @@ impl Ground {
             names.filter(|name| name.ends_with(".parquet")).count()
         })
     }
+}
+
+/// The pipeline with those models.
+fn set(models: &str) -> DefinitionSet {
+    let files = [
+        ("connections/shop.yaml", CONNECTION.to_owned()),
+        ("pipelines/shop.yaml", format!("{PIPELINE}{models}")),
+    ];
+    let files = files.map(|(name, text)| (name.to_owned(), text));
+    let (set, problems) = DefinitionSet::parse(files);
+    assert_eq!(problems, []);
+    set
 }
 
 /// What a run of that number gives the step first.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's way to fail")]
 
+mod forgotten;
 mod ground;
 mod handed_over;
 mod kept_out;

@@ -2,7 +2,7 @@
 
 use super::raw::before;
 use super::words::without;
-use super::{Search, list};
+use super::{ForgottenKey, Search, list};
 use millrace_model::ledger::Run;
 use millrace_model::state::ResourceState;
 use millrace_model::{Failure, keys};
@@ -34,13 +34,13 @@ pub(super) async fn forget_cursor(
 pub(super) async fn forget_messages(
     objects: &dyn Objects,
     pipeline: &str,
-    search: &Search,
+    key: &ForgottenKey,
 ) -> Result<(), Failure> {
     let clean = |message: &mut String| {
-        let cleaned = without(message, search.values());
+        let cleaned = without(message, key.values().map(String::as_str));
         *message = cleaned;
     };
-    for key in list(objects, &keys::runs(pipeline)).await? {
+    for entry in list(objects, &keys::runs(pipeline)).await? {
         let change = |run: Option<Run>| -> Result<_, Failure> {
             let Some(run) = run else { return Ok(None) };
             let mut cleaned = run.clone();
@@ -54,7 +54,7 @@ pub(super) async fn forget_messages(
             }
             Ok((cleaned != run).then_some(cleaned))
         };
-        json::update(objects, &key, change).await?;
+        json::update(objects, &entry, change).await?;
     }
     Ok(())
 }

@@ -200,6 +200,53 @@ fn cycle(open: &BTreeMap<Node, Vec<Node>>) -> Option<Vec<Node>> {
     }
 }
 
+/// The models that read one of those tables, directly or by way of others, each behind those that it reads.
+pub(super) fn made_of(
+    pipelines: &BTreeMap<String, Pipeline>,
+    tables: impl IntoIterator<Item = TableName>,
+) -> Vec<(&Pipeline, &Model)> {
+    let all = pipelines.values();
+    let all = all.flat_map(|pipeline| pipeline.models.iter().map(move |model| (pipeline, model)));
+    let mut open: Vec<(&Pipeline, &Model)> = all.collect();
+    let mut sources: BTreeSet<Node> = tables
+        .into_iter()
+        .map(|table| (table.pipeline, table.table))
+        .collect();
+    let mut found: Vec<(&Pipeline, &Model)> = Vec::new();
+    loop {
+        let before = found.len();
+        open.retain(|(pipeline, model)| {
+            let mut reads = model.reads.iter();
+            let is_made_of = reads
+                .any(|read| sources.contains(&(read.pipeline.clone(), read.root().to_owned())));
+            if is_made_of {
+                sources.insert((pipeline.name.clone(), model.name.clone()));
+                found.push((pipeline, model));
+            }
+            !is_made_of
+        });
+        if found.len() == before {
+            break;
+        }
+    }
+    // A model may read two of them, one of which was found later than it was.
+    let mut ordered: Vec<(&Pipeline, &Model)> = Vec::with_capacity(found.len());
+    while !found.is_empty() {
+        let waits = |(_, model): &(&Pipeline, &Model)| {
+            model.reads.iter().any(|read| {
+                let is_read = |(pipeline, model): &(&Pipeline, &Model)| {
+                    (&read.pipeline, &read.table) == (&pipeline.name, &model.name)
+                };
+                found.iter().any(is_read)
+            })
+        };
+        // No set that is sound has a circle.
+        let next = found.iter().position(|model| !waits(model)).unwrap_or(0);
+        ordered.push(found.remove(next));
+    }
+    ordered
+}
+
 /// A pipeline's models in an order in which each stands behind those that it reads.
 pub(super) fn in_order(pipeline: &str, mut models: Vec<Model>) -> Vec<Model> {
     let mut ordered: Vec<Model> = Vec::with_capacity(models.len());
