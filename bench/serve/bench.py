@@ -62,6 +62,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=4, help="connections of pgbench, of wrk, and to PostgreSQL")
     parser.add_argument("--serve", type=pathlib.Path, default=ROOT / "target/release/serve", help="the function's binary")
     parser.add_argument("--idle", type=pathlib.Path, default=ROOT / "target/release/examples/idle", help="a Lambda that does nothing")
+    parser.add_argument("--floor", type=pathlib.Path, default=ROOT / "target/release/examples/floor", help="one that asks the store once")
     parser.add_argument("--millrace", type=pathlib.Path, default=ROOT / "target/debug/millrace")
     parser.add_argument("--others", type=pathlib.Path, help="the folder with roapi and datasette; without, they are left out")
     options = parser.parse_args()
@@ -98,9 +99,11 @@ class Bench:
             self.line("Lambda handler, one after another", 1000 / statistics.mean(own), statistics.median(own), own[int(len(own) * 0.99)])
             self.line("pgbench -M prepared, one client", one_client, query_ms, query_p99)
             self.target("ms of its own (p50, without the query)", statistics.median(own) - query_ms, OWN_MS, "{:.2f}", most=True)
-            idle, cold = self.cold_starts(store)
+            idle, floor, cold = self.cold_starts(store)
             print(f"{'cold start, an idle Lambda':34}{'':12}{idle:9.2f}")
+            print(f"{'  with one query of the store':34}{'':12}{floor:9.2f}")
             print(f"{'cold start, serve':34}{'':12}{cold:9.2f}")
+            print(f"         {floor / idle:.2f} times as long as idle takes to log in to PostgreSQL and ask it once, which every answer takes")
             self.target("times an idle Lambda's cold start (p50, to the first answer)", cold / idle, TIMES_IDLE, "{:.2f}", most=True)
         mib = self.options.serve.stat().st_size / 1024 / 1024
         self.target("MiB of binary", mib, BINARY_MIB, "{:.1f}", most=True)
@@ -155,20 +158,27 @@ class Bench:
             times.append(milliseconds_taken)
         return sorted(times[200:])
 
-    def cold_starts(self, store: dict) -> tuple[float, float]:
-        """Milliseconds from a process's start to its first answer: of a Lambda with the same clients that does nothing,
-        and of serve, which reads its definitions, its secret and a row on the way. One after the other, in turns."""
-        taken: dict[pathlib.Path, list[float]] = {self.options.idle: [], self.options.serve: []}
+    def cold_starts(self, store: dict) -> list[float]:
+        """Milliseconds from a process's start to its first answer: of a Lambda with the same clients that does nothing, of one
+        that knows the store's login and asks it once, and of serve, which reads its definitions, its secret and a row on the
+        way. One after the other, in turns."""
+        folder = self.environment(store)
         with services(ENDPOINT, json.dumps(store["reader"])) as found:
             environment = {**os.environ, "MILLRACE_STORE_SECRET": "reader", "RUST_LOG": "warn", **found}
+            told = {**environment, "MILLRACE_SECRETS_FILE": folder["MILLRACE_SECRETS_FILE"]}
+            starts = [
+                ([str(self.options.idle)], environment),
+                ([str(self.options.floor), QUERY.replace(":id", "$1")], told),
+                ([str(self.options.serve)], environment),
+            ]
+            taken: list[list[float]] = [[] for _ in starts]
             for number in range(STARTS + 2):
-                for binary, times in taken.items():
-                    milliseconds_taken, answer = cold_start([str(binary)], environment, self.event(number + 1))
+                for (command, environment), times in zip(starts, taken):
+                    milliseconds_taken, answer = cold_start(command, environment, self.event(number + 1))
                     if answer["statusCode"] != 200:
-                        raise SystemExit(f"{binary} answered {answer}")
+                        raise SystemExit(f"{command[0]} answered {answer}")
                     times.append(milliseconds_taken)
-        idle, cold = (statistics.median(times[2:]) for times in taken.values())
-        return idle, cold
+        return [statistics.median(times[2:]) for times in taken]
 
     def event(self, key: int) -> dict:
         """What API Gateway hands over for a lookup."""
