@@ -1,48 +1,74 @@
 //! What the tables of a route hold now: the version that publish noted in the same transaction as the rows.
 
-use deadpool_postgres::Object;
+use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use millrace_serve::source::Dataset;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use tokio_postgres::{Error, Row, Statement};
 
+/// All that is known of tables of these schemas and of these names. No more is asked of PostgreSQL than it must do: a
+/// connection that was just made has to learn each operator and function that a query names.
 const PUBLISHED: &str = "
-    SELECT p.source || ' ' || p.version || ' ' || p.files || ' ' || p.layout, p.run, p.published_at
-    FROM unnest($1::text[], $2::text[]) AS r (schema, relation)
-    JOIN millrace.published AS p ON (p.schema, p.relation) = (r.schema, r.relation)
-    ORDER BY p.schema, p.relation";
+    SELECT schema, relation, source, version, files, layout, run, published_at
+    FROM millrace.published WHERE schema = ANY ($1) AND relation = ANY ($2)";
+
+/// A table of Millrace's, as publish noted it.
+struct Published {
+    relation: (String, String),
+    identity: String,
+    run: String,
+    at: Timestamp,
+}
+
+/// Prepares what [`read`] asks; it may come with what else is said at a connection's beginning.
+pub async fn prepare(client: &ClientWrapper) -> Result<Statement, Error> {
+    client.prepare_cached(PUBLISHED).await
+}
 
 /// Reads the version of these tables, schema and name. None where one of them is not Millrace's: then nobody says when
 /// it changes.
 pub async fn read(
-    client: &Object,
+    client: &ClientWrapper,
     relations: &[(String, String)],
-) -> Result<Option<Arc<Dataset>>, tokio_postgres::Error> {
+) -> Result<Option<Arc<Dataset>>, Error> {
     let (schemas, names): (Vec<&str>, Vec<&str>) = relations
         .iter()
         .map(|(schema, name)| (schema.as_str(), name.as_str()))
         .unzip();
-    let statement = client.prepare_cached(PUBLISHED).await?;
+    let statement = prepare(client).await?;
     let rows = client.query(&statement, &[&schemas, &names]).await?;
-    if rows.is_empty() || rows.len() < relations.len() {
+    let published: Result<Vec<Published>, Error> = rows.iter().map(Published::of).collect();
+    let mut published = published?;
+    published.retain(|table| relations.contains(&table.relation));
+    published.sort_by(|left, right| left.relation.cmp(&right.relation));
+    if published.len() < relations.len() {
         return Ok(None);
     }
     let mut digest = Sha256::new();
-    let mut oldest: Option<(Timestamp, String)> = None;
-    for row in rows {
-        let identity: String = row.try_get(0)?;
-        digest.update(identity.len().to_be_bytes());
-        digest.update(identity);
-        let (run, at): (String, Timestamp) = (row.try_get(1)?, row.try_get(2)?);
-        if oldest.as_ref().is_none_or(|(known, _)| at < *known) {
-            oldest = Some((at, run));
-        }
+    for table in &published {
+        digest.update(table.identity.len().to_be_bytes());
+        digest.update(&table.identity);
     }
-    Ok(oldest.map(|(as_of, run)| {
+    let oldest = published.into_iter().min_by_key(|table| table.at);
+    Ok(oldest.map(|table| {
         Arc::new(Dataset {
             identity: digest.finalize().into(),
-            as_of,
-            run,
+            as_of: table.at,
+            run: table.run,
         })
     }))
+}
+
+impl Published {
+    fn of(row: &Row) -> Result<Self, Error> {
+        let text = |at: usize| row.try_get::<_, &str>(at);
+        let version: i64 = row.try_get(3)?;
+        Ok(Self {
+            relation: (row.try_get(0)?, row.try_get(1)?),
+            identity: format!("{} {version} {} {}", text(2)?, text(4)?, text(5)?),
+            run: row.try_get(6)?,
+            at: row.try_get(7)?,
+        })
+    }
 }

@@ -94,7 +94,14 @@ impl Source for Postgres {
         match self.store.connection().await {
             Ok(mut client) => {
                 client.set_busy(true);
-                let read = dataset::read(&client, &route.relations).await;
+                // Whoever asks this is about to ask for rows: how they are read is learnt in the same round trip.
+                let plan = async {
+                    if route.plan_of::<Plan>(None).is_none() {
+                        // What goes wrong with it goes wrong again, and is told, when the rows are asked for.
+                        make_plan(&client, route, None).await.ok();
+                    }
+                };
+                let (read, ()) = tokio::join!(dataset::read(&client, &route.relations), plan);
                 client.set_busy(false);
                 read.map_err(|error| page::text(&error))
             }

@@ -1,5 +1,6 @@
 //! Connections to the operational store: a bounded pool, whose login is read again when it is refused.
 
+use crate::dataset;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
     TimeoutType,
@@ -208,10 +209,10 @@ impl Login {
         );
         let settings = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
             Box::pin(async move {
-                client
-                    .batch_execute(SETTINGS)
-                    .await
-                    .map_err(HookError::Backend)
+                // Both in one round trip. Without the table that it asks, what is prepared is missing when it is asked.
+                let (set, _) =
+                    tokio::join!(client.batch_execute(SETTINGS), dataset::prepare(client));
+                set.map_err(HookError::Backend)
             })
         });
         let pool = Pool::builder(manager)

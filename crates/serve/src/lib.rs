@@ -92,7 +92,8 @@ impl Serve {
     /// Reads the definitions and lets the source get ready, both at once, before anybody asks. What goes wrong with it is
     /// told to those who ask.
     pub async fn warm_up(&self) {
-        let both = async { tokio::join!(self.definitions.table(), self.source.warm_up()) };
+        // What is asked for first is there first, and to log in takes longer than to read definitions.
+        let both = async { tokio::join!(self.source.warm_up(), self.definitions.table()) };
         tokio::time::timeout(WARM_UP, both).await.ok();
     }
 

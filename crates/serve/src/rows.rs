@@ -38,9 +38,11 @@ impl Serve {
         };
         let dataset = self.dataset(route).await;
         let steady = dataset.as_deref().filter(|_| route.steady);
-        let key = asked.key(steady);
         let kept_by_callers = request.method() != Method::POST;
-        let etag = steady.filter(|_| kept_by_callers).and_then(|_| etag(&key));
+        let tagged = steady.is_some() && kept_by_callers;
+        // Only where something goes by it: to digest a request takes as long as to read it.
+        let key = (tagged || definition.caching.is_some()).then(|| asked.key(steady));
+        let etag = key.as_ref().filter(|_| tagged).and_then(etag);
         let about = |next| answer::Rows {
             format,
             next,
@@ -54,8 +56,8 @@ impl Serve {
         {
             return Ok(answer::not_modified(&about(None)));
         }
-        if let Some(caching) = definition.caching
-            && let Some(kept) = self.cache.get(&key, caching.ttl)
+        if let (Some(caching), Some(key)) = (definition.caching, &key)
+            && let Some(kept) = self.cache.get(key, caching.ttl)
         {
             return Ok(answer::rows(kept.body, &about(kept.next.as_deref())));
         }
@@ -65,7 +67,7 @@ impl Serve {
             body: page.body.into(),
             next: page.next,
         };
-        if definition.caching.is_some() {
+        if let (Some(_), Some(key)) = (definition.caching, key) {
             self.cache.put(key, kept.clone());
         }
         Ok(answer::rows(kept.body, &about(kept.next.as_deref())))

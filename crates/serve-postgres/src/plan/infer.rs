@@ -6,6 +6,9 @@ use millrace_serve::source::Bound;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Statement};
 
+const PRIMARY_KEY: &str =
+    "SELECT indkey::int2[] FROM pg_catalog.pg_index WHERE indrelid = $1 AND indisprimary";
+
 /// Finds the types by which parameters are bound: those that PostgreSQL would take by itself, where they mean the same,
 /// since comparing a column with its own type is what lets its index be used; the declared ones elsewhere.
 pub async fn infer(
@@ -54,13 +57,10 @@ pub async fn primary_key(
     {
         return Ok(None);
     }
-    let Some(row) = client
-        .query_opt(
-            "SELECT indkey::int2[] FROM pg_catalog.pg_index WHERE indrelid = $1 AND indisprimary",
-            &[&table],
-        )
-        .await?
-    else {
+    let found = client
+        .query_typed(PRIMARY_KEY, &[(&table, Type::OID)])
+        .await?;
+    let Some(row) = found.first() else {
         return Ok(None);
     };
     let key: Vec<i16> = row.try_get(0)?;
