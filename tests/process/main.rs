@@ -8,6 +8,7 @@ mod five_minutes;
 mod killed;
 mod models;
 mod published;
+mod quality;
 mod refused;
 mod store;
 mod support;
