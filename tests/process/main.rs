@@ -7,6 +7,7 @@ mod faulty;
 mod five_minutes;
 mod killed;
 mod models;
+mod personal;
 mod published;
 mod quality;
 mod refused;
