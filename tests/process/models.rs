@@ -88,6 +88,16 @@ async fn models_are_made_of_what_a_run_wrote_and_of_one_another() {
     assert!(rows.len() > 3, "{rows:?}");
     assert_eq!(published["counts"]["rows"], rows.len(), "{published}");
     assert_eq!(rows, expected(&author).await);
+    let shown = author.millrace(&["table", "earthquakes", "by_kind"]);
+    for word in [
+        "strongest",
+        "replace",
+        "last run earthquakes-",
+        "rows written",
+    ] {
+        assert!(shown.contains(word), "`{word}` is not in:\n{shown}");
+    }
+    assert!(!shown.contains("up to number"), "{shown}");
     let strongest = table(&author, "strongest").await.expect("the model");
     assert_eq!(strongest.rows(), Some(1));
 

@@ -388,7 +388,7 @@ impl Observer for Bar {
 }
 
 /// Counts in words: `2 requests, 1,707 records, 1.2 MB`.
-fn told(counts: &Counts) -> String {
+pub fn told(counts: &Counts) -> String {
     let words = counts
         .iter()
         .filter(|(name, count)| **count > 0 && *name != "version")

@@ -206,6 +206,11 @@ pub struct StepRecord {
     pub failure: Option<Failure>,
 }
 
+/// Under which name a run keeps the record of a step: `transform/orders`.
+pub fn step_name(kind: StepKind, name: &str) -> String {
+    format!("{}/{name}", kind.as_str())
+}
+
 /// Why a run failed, as the state machine has it: the error's name may be the platform's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedFailure {

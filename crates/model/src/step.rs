@@ -237,6 +237,14 @@ impl Deadline {
         }
     }
 
+    /// The deadline of a part of the work, behind which something is left to do that takes so long.
+    #[must_use]
+    pub fn earlier(self, time: Duration) -> Self {
+        Self {
+            at: self.at.map(|at| at.checked_sub(time).unwrap_or(at)),
+        }
+    }
+
     /// How much time is left; `Duration::MAX` where there is no deadline.
     pub fn left(&self) -> Duration {
         self.at.map_or(Duration::MAX, |at| {

@@ -7,7 +7,7 @@ use millrace_engine::Engine;
 use millrace_lake::{ForgottenKey, until_committed};
 use millrace_model::definition::pipeline::{Model, Otherwise, Pipeline, TableName, WriteMode};
 use millrace_model::ledger::RunId;
-use millrace_model::step::{Counts, Finding, StepInput, Unobserved};
+use millrace_model::step::{Counts, Deadline, Finding, StepInput, Unobserved};
 use millrace_model::{Failure, FailureName, keys};
 
 /// How many keys are listed at once.
@@ -97,6 +97,7 @@ impl Refine {
             input: &input,
             model: &model,
             occasion: Occasion::Erasure,
+            deadline: Deadline::NONE,
             observer: &Unobserved,
         };
         let outcome = until_committed(&model.name, || make.attempt()).await?;

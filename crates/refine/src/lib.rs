@@ -32,6 +32,8 @@ use std::time::Duration;
 
 /// What a Lambda keeps of its time for the commit.
 const OVERHEAD: Duration = Duration::from_secs(5);
+/// What it keeps, beyond that, for what follows upkeep: a model that is committed is not handed over.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// The step: Delta → Delta.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Refine {
             input,
             model,
             occasion: Occasion::Run,
+            deadline: deadline.earlier(OVERHEAD + REPORT),
             observer,
         };
         let commits = until_committed(&input.name, || make.attempt());
@@ -110,6 +113,7 @@ impl Refine {
                 input: &input,
                 model,
                 occasion: Occasion::Run,
+                deadline: Deadline::NONE,
                 observer: &Unobserved,
             };
             failures.extend(make.prove().await.err());

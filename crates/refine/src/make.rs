@@ -7,7 +7,7 @@ use millrace_engine::{Engine, Error, ErrorKind, Manner, Plan};
 use millrace_expect::Facts;
 use millrace_lake::{Commit, Lake, Rewritten, Table, WriteKind};
 use millrace_model::definition::pipeline::{Model, TableName, WriteMode};
-use millrace_model::step::{Counts, Finding, Observer, StepInput};
+use millrace_model::step::{Counts, Deadline, Finding, Observer, StepInput};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::objects::Objects;
 use std::collections::HashMap;
@@ -20,6 +20,8 @@ pub(crate) struct Make<'a> {
     pub(crate) input: &'a StepInput,
     pub(crate) model: &'a Model,
     pub(crate) occasion: Occasion,
+    /// By when all is done, upkeep included.
+    pub(crate) deadline: Deadline,
     pub(crate) observer: &'a dyn Observer,
 }
 
@@ -273,7 +275,8 @@ impl Make<'_> {
         written.expectations.judge(&facts)
     }
 
-    /// Small files made one, and those removed that no reader needs any more. What fails is left to the next run.
+    /// Small files made one, and those removed that no reader needs any more, as long as there is time. What fails is left to
+    /// the next run.
     async fn look_after(&self, table: &Table, counts: &mut Counts) {
         if !table.is_due() {
             return;
@@ -283,7 +286,12 @@ impl Make<'_> {
             let removed = table.vacuum(self.model.keep_versions).await?;
             Ok::<_, millrace_lake::Error>((compacted, removed))
         };
-        match tended.await {
+        // What is broken off leaves files that no commit names, as a kill does.
+        let Ok(outcome) = tokio::time::timeout(self.deadline.left(), tended).await else {
+            tracing::info!(model = self.model.name, "upkeep is left to the next run");
+            return;
+        };
+        match outcome {
             Ok((compacted, removed)) => {
                 counts.insert("files_compacted".to_owned(), compacted as u64);
                 counts.insert("files_removed".to_owned(), removed as u64);

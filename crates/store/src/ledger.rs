@@ -7,7 +7,7 @@ use crate::json;
 use crate::objects::{ErrorKind, Objects};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, StepRecord};
+use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, StepRecord, step_name};
 use millrace_model::step::{Counts, Next, StepInput, StepKind, StepOutput, add_counts};
 use millrace_model::{Failure, keys};
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Ledger {
             }
             let record = run
                 .steps
-                .entry(step_name(kind, input))
+                .entry(step_name(kind, &input.name))
                 .or_insert_with(|| StepRecord {
                     kind,
                     started_at: now(),
@@ -167,7 +167,7 @@ impl Ledger {
         outcome: Result<&StepOutput, &Failure>,
     ) -> Result<(), Failure> {
         self.update(&input.run, |run| {
-            let Some(record) = run.steps.get_mut(&step_name(kind, input)) else {
+            let Some(record) = run.steps.get_mut(&step_name(kind, &input.name)) else {
                 return false;
             };
             // An earlier invocation's end, or this one's once more.
@@ -224,11 +224,6 @@ impl Ledger {
         }
         Ok(page)
     }
-}
-
-/// `<step>/<name>`, as the ledger calls a step.
-fn step_name(kind: StepKind, input: &StepInput) -> String {
-    format!("{}/{}", kind.as_str(), input.name)
 }
 
 /// The moment, RFC 3339, to the millisecond.

@@ -21,6 +21,8 @@ const CONNECTION: &str = "connection: shop\nbase_url: https://shop.example/api\n
 const PIPELINE: &str = "pipeline: shop\nresources:\n  - { name: orders, connection: shop, path: /orders, key: [id] }\ntables:\n  \
                         - { name: orders, from: orders, write: upsert }\n  - { name: customers, from: orders, write: replace \
                         }\nmodels:\n";
+const CRM: &str = "pipeline: crm-eu\nresources:\n  - { name: people, connection: shop, path: /people, key: [id] }\ntables:\n  - { \
+                   name: people, from: people, write: upsert }\n";
 const MEBIBYTE: usize = 1024 * 1024;
 
 pub struct Ground {
@@ -51,7 +53,12 @@ impl Ground {
 
     /// Puts those rows in the place of a table's.
     pub async fn table(&self, name: &str, rows: &[(i64, &str, i64)]) {
-        let key = keys::table("shop", name);
+        self.table_of("shop", name, rows).await;
+    }
+
+    /// The same for a table of any pipeline.
+    pub async fn table_of(&self, pipeline: &str, name: &str, rows: &[(i64, &str, i64)]) {
+        let key = keys::table(pipeline, name);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
@@ -171,6 +178,7 @@ fn set(models: &str) -> DefinitionSet {
     let files = [
         ("connections/shop.yaml", CONNECTION.to_owned()),
         ("pipelines/shop.yaml", format!("{PIPELINE}{models}")),
+        ("pipelines/crm-eu.yaml", CRM.to_owned()),
     ];
     let files = files.map(|(name, text)| (name.to_owned(), text));
     let (set, problems) = DefinitionSet::parse(files);

@@ -89,6 +89,21 @@ async fn an_upsert_keeps_the_rows_that_the_answer_does_not_have() {
 }
 
 #[tokio::test]
+async fn a_model_reads_tables_of_several_pipelines() {
+    let ground = Ground::new();
+    ground
+        .table("orders", &[(1, "ada", 10), (2, "bob", 5), (3, "ada", 7)])
+        .await;
+    let people = [(1, "ada", 1815), (2, "eve", 0)];
+    ground.table_of("crm-eu", "people", &people).await;
+    let models = "  - name: sums\n    query: SELECT p.total AS born, sum(o.total) AS total FROM orders o JOIN \
+                  \"crm-eu\".people p ON p.name = o.name GROUP BY 1\n";
+    let definition = ground.define(models).await;
+    ground.make(&definition, 1, "sums").await.unwrap();
+    assert_eq!(ground.rows("sums").await, ["1815 17"]);
+}
+
+#[tokio::test]
 async fn models_are_made_of_models_in_order() {
     let ground = Ground::new();
     ground
