@@ -1,13 +1,11 @@
 //! The erasure of a key from what models made of tables that had it.
 
-use crate::Refine;
 use crate::make::{Make, Occasion};
-use jiff::Timestamp;
+use crate::{Refine, outside_of_runs};
 use millrace_engine::Engine;
 use millrace_lake::{ForgottenKey, until_committed};
 use millrace_model::definition::pipeline::{Model, Otherwise, Pipeline, TableName, WriteMode};
-use millrace_model::ledger::RunId;
-use millrace_model::step::{Counts, Deadline, Finding, StepInput, Unobserved};
+use millrace_model::step::{Counts, Deadline, Finding, Unobserved};
 use millrace_model::{Failure, FailureName, keys};
 
 /// How many keys are listed at once.
@@ -83,13 +81,7 @@ impl Refine {
             }
         }
         let at = keys::table(&pipeline.name, &model.name);
-        let input = StepInput {
-            run: RunId::new(&pipeline.name, Timestamp::now().as_second(), 0),
-            pipeline: pipeline.name.clone(),
-            definition: String::new(),
-            name: model.name.clone(),
-            invocation: 0,
-        };
+        let input = outside_of_runs(&pipeline.name, &model.name);
         let make = Make {
             objects: &*self.objects,
             lake: &self.lake,

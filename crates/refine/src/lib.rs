@@ -99,13 +99,7 @@ impl Refine {
         let engine = self.engine()?;
         let mut failures = Vec::new();
         for model in &pipeline.models {
-            let input = StepInput {
-                run: RunId::new(&pipeline.name, Timestamp::now().as_second(), 0),
-                pipeline: pipeline.name.clone(),
-                definition: String::new(),
-                name: model.name.clone(),
-                invocation: 0,
-            };
+            let input = outside_of_runs(&pipeline.name, &model.name);
             let make = Make {
                 objects: &*self.objects,
                 lake: &self.lake,
@@ -130,6 +124,17 @@ impl Refine {
             );
             Failure::new(FailureName::Internal, message)
         })
+    }
+}
+
+/// What the step is given for what no run asks for: it is as if a run began now.
+fn outside_of_runs(pipeline: &str, model: &str) -> StepInput {
+    StepInput {
+        run: RunId::new(pipeline, Timestamp::now().as_second(), 0),
+        pipeline: pipeline.to_owned(),
+        definition: String::new(),
+        name: model.to_owned(),
+        invocation: 0,
     }
 }
 
