@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("millrace-lake", &["millrace-model", "millrace-store"]),
     ("millrace-postgres", &["millrace-model", "millrace-store"]),
     ("millrace-expect", &["millrace-model", "millrace-lake"]),
-    ("millrace-engine", &["millrace-lake"]),
+    ("millrace-engine", &["millrace-lake", "millrace-model"]),
     (
         "millrace-refine",
         &[
@@ -67,6 +67,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-store",
         ],
     ),
+    (
+        "millrace-serve-lake",
+        &[
+            "millrace-engine",
+            "millrace-lake",
+            "millrace-model",
+            "millrace-serve",
+            "millrace-store",
+        ],
+    ),
     ("millrace-control", &["millrace-model", "millrace-store"]),
     ("millrace-runtime", &["millrace-model", "millrace-store"]),
     (
@@ -114,6 +124,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-runtime",
             "millrace-serve",
             "millrace-serve-postgres",
+        ],
+    ),
+    (
+        "serve-lake",
+        &[
+            "millrace-lake",
+            "millrace-model",
+            "millrace-runtime",
+            "millrace-serve",
+            "millrace-serve-lake",
         ],
     ),
     (
@@ -203,6 +223,11 @@ const MUST_NOT_LINK: &[(&str, &[&str])] = &[
         "millrace-refine",
         &["lambda_runtime", "aws-config", "tokio-postgres"],
     ),
+    (
+        "millrace-serve-lake",
+        &["lambda_runtime", "aws-config", "tokio-postgres"],
+    ),
+    ("serve-lake", &["tokio-postgres"]),
     ("serve", &["deltalake-core", "datafusion", "arrow"]),
 ];
 

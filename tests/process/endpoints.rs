@@ -130,6 +130,22 @@ async fn tests_of_endpoints_pass_and_say_what_differs() {
     // Tables of the tests' own are in nobody's way.
     author.millrace(&["test", "quakes"]);
 
+    // Where the rows lie in the lake the same holds, and no index is read.
+    let in_the_lake = THINGS
+        .replace("upsert", "upsert, columns: { secret: { type: json } }")
+        .replace(
+            "publish: [",
+            "publish: [{ table: things, to: lake, as: s.things }, ",
+        );
+    fs::write(author.path("pipelines/things.yaml"), in_the_lake).expect("a file");
+    let over_the_lake = OF_A_TENANT.replace("operational_store", "lake");
+    fs::write(author.path("endpoints/mine.yaml"), over_the_lake).expect("a file");
+    let without_index = TESTS_OF_A_TENANT.replace("    index: [owner]\n", "");
+    fs::write(&file, without_index).expect("a file");
+    let said = author.millrace(&["test", "mine"]);
+    assert!(said.contains("ok: 4 tests of 1 endpoints"), "{said}");
+    fs::write(author.path("endpoints/mine.yaml"), OF_A_TENANT).expect("a file");
+
     let wrong = TESTS_OF_A_TENANT
         .replace(
             "{ id: 1, name: O'Neil, secret: null }",

@@ -2,19 +2,21 @@
 //! an old contract, what the new one breaks of it.
 
 use crate::conduct;
+use crate::sources;
 use crate::table::{green, red};
 use crate::workspace::{STORE_READER, Workspace};
 use anyhow::Context;
 use clap::Args;
 use millrace_lake::Lake;
 use millrace_model::Failure;
-use millrace_model::definition::Pipeline;
 use millrace_model::definition::set::DefinitionSet;
+use millrace_model::definition::{Datasource, Pipeline};
 use millrace_refine::Refine;
-use millrace_serve::check::Checked;
+use millrace_serve::check::{Checked, Finding};
+use millrace_serve::source::Sources;
 use millrace_serve::{Serve, contract};
 use millrace_serve_postgres::Postgres;
-use millrace_store::secrets::LocalSecrets;
+use millrace_store::secrets::{LocalSecrets, Secrets};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,13 +59,20 @@ impl Check {
                 "models that do not fit the tables of the last run",
             ));
         }
+        let findings = lake_routes(workspace, &set).await?;
+        for finding in &findings {
+            println!("{}", told(finding));
+        }
+        if !findings.is_empty() {
+            return Ok(not_ok(
+                findings.len(),
+                "routes that do not fit the tables of the last run",
+            ));
+        }
         if let Some(store) = &self.store {
             let checked = on_store(workspace, &set, store).await?;
             for finding in &checked.findings {
-                println!(
-                    "endpoints/{}.yaml: routes.{}.query: {}",
-                    finding.endpoint, finding.path, finding.message
-                );
+                println!("{}", told(finding));
             }
             if !checked.findings.is_empty() {
                 return Ok(not_ok(
@@ -104,6 +113,28 @@ async fn on_lake(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<V
     Ok(failures)
 }
 
+/// What is wrong with routes over the lake, as far as the tables tell that were made here.
+async fn lake_routes(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<Vec<Finding>> {
+    let routes = || set.endpoints.values().flat_map(|endpoint| &endpoint.routes);
+    if routes().all(|route| route.datasource != Datasource::Lake) {
+        return Ok(Vec::new());
+    }
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let objects = workspace.definitions_in(folder.path()).await?;
+    let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(None, []));
+    let source = sources::lake(&workspace.lake()?, objects.clone(), &secrets)?;
+    let serve = Serve::new(objects, secrets, Sources::of(Datasource::Lake, source));
+    let endpoints: Vec<_> = set.endpoints.values().collect();
+    Ok(serve.check(&endpoints).await?.findings)
+}
+
+fn told(finding: &Finding) -> String {
+    format!(
+        "endpoints/{}.yaml: routes.{}.query: {}",
+        finding.endpoint, finding.path, finding.message
+    )
+}
+
 async fn on_store(
     workspace: &Workspace,
     set: &DefinitionSet,
@@ -114,7 +145,8 @@ async fn on_store(
     let secret = (LocalSecrets::variable(STORE_READER), text);
     let secrets = Arc::new(LocalSecrets::new(None, [secret]));
     let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
-    let serve = Serve::new(workspace.objects()?, secrets, Arc::new(source));
+    let sources = Sources::of(Datasource::OperationalStore, source);
+    let serve = Serve::new(workspace.objects()?, secrets, sources);
     let endpoints: Vec<_> = set.endpoints.values().collect();
     Ok(serve.check(&endpoints).await?)
 }

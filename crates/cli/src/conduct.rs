@@ -1,14 +1,14 @@
 //! What the state machine does on AWS, in this process: plan, ingest, transform, publish, record.
 
 use crate::table::{bytes, grouped};
-use crate::workspace::{STORE_OWNER, Workspace};
+use crate::workspace::{STORE_OWNER, Workspace, key_of};
 use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use millrace_ingest::{Ingest, Limits, Player};
 use millrace_lake::Lake;
 use millrace_model::dead::DeadRequest;
-use millrace_model::definition::Pinned;
 use millrace_model::definition::set::DefinitionSet;
+use millrace_model::definition::{Datasource, Pinned};
 use millrace_model::ledger::{Run, RunId, RunStatus, Trigger};
 use millrace_model::mode::RunMode;
 use millrace_model::step::{
@@ -95,14 +95,7 @@ impl Conductor {
     /// Puts the definitions where `serve` looks for them.
     pub async fn keep_definitions(&self, workspace: &Workspace) -> anyhow::Result<()> {
         for (file, text) in workspace.files()? {
-            let (kind, name) = file
-                .split_once("s/")
-                .context("a definition lies in a folder of its kind")?;
-            let key = match kind {
-                "model" => keys::model_file(name),
-                _ => keys::definition(kind, name.trim_end_matches(".yaml")),
-            };
-            self.objects.put(&key, text.into()).await?;
+            self.objects.put(&key_of(&file)?, text.into()).await?;
         }
         Ok(())
     }
@@ -178,7 +171,7 @@ impl Conductor {
             };
             let definition = definitions::pin(self.objects.as_ref(), &pinned).await?;
             let run = new_run(&pipeline.name, jiff::Timestamp::now());
-            for publish in &pipeline.publish {
+            for publish in pipeline.published_to(Datasource::OperationalStore) {
                 let log = format!(
                     "{}/_delta_log/",
                     keys::table(&pipeline.name, &publish.table)
@@ -260,10 +253,9 @@ impl Conductor {
             .iter()
             .map(|model| (StepKind::Refine, model.name.clone()));
         let publishes = pipeline
-            .publish
-            .iter()
+            .published_to(Datasource::OperationalStore)
             .map(|publish| (StepKind::Publish, publish.target()));
-        let last = if publish { pipeline.publish.len() } else { 0 };
+        let last = if publish { usize::MAX } else { 0 };
         for (kind, name) in ingests
             .chain(transforms)
             .chain(models)

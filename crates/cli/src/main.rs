@@ -15,6 +15,7 @@ mod retry;
 mod run;
 mod scratch;
 mod serve;
+mod sources;
 mod table;
 mod test;
 mod trial;

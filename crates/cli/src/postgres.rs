@@ -1,7 +1,7 @@
 //! `millrace postgres`: the private PostgreSQL by itself, for the local cloud and for a look with psql.
 
 use crate::table::green;
-use crate::workspace::{CONSUMERS, STORE_OWNER, STORE_READER, Workspace};
+use crate::workspace::{CONSUMERS, SEAL, STORE_OWNER, STORE_READER, Workspace};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use millrace_postgres::private::PrivateServer;
@@ -65,12 +65,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// The secrets that go with it, by name: the two roles' credentials, and the consumer's key.
+    /// The secrets that go with it, by name: the two roles' credentials, the consumer's key, and what
+    /// cursors are sealed with.
     pub fn secrets(&self, consumer_key: &str) -> Vec<(&'static str, String)> {
         vec![
             (STORE_OWNER, self.owner.to_secret()),
             (STORE_READER, self.reader.to_secret()),
             (CONSUMERS, json!({ "local": consumer_key }).to_string()),
+            // Random, and of this machine alone, as the key is.
+            (SEAL, consumer_key.to_owned()),
         ]
     }
 }

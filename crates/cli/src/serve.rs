@@ -2,12 +2,12 @@
 
 use crate::conduct::Conductor;
 use crate::postgres;
+use crate::sources;
 use crate::table::{bold, green};
-use crate::workspace::{STORE_READER, Workspace, write_whole};
+use crate::workspace::{Workspace, write_whole};
 use anyhow::Context;
 use clap::Args;
 use millrace_serve::{Serve as Service, server};
-use millrace_serve_postgres::Postgres;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -60,8 +60,8 @@ impl Serve {
         for line in conductor.publish_everything(&set).await? {
             println!("{line}");
         }
-        let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
-        let service = Service::new(workspace.objects()?, secrets, Arc::new(source));
+        let sources = sources::of_workspace(workspace, &secrets)?;
+        let service = Service::new(workspace.objects()?, secrets, sources);
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .with_context(|| {

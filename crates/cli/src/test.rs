@@ -5,8 +5,9 @@ mod fixture;
 
 use crate::conduct::Conductor;
 use crate::postgres::{self, Store};
+use crate::sources;
 use crate::table::{green, red};
-use crate::workspace::{STORE_READER, Workspace};
+use crate::workspace::{SEAL, STORE_READER, Workspace};
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
@@ -14,13 +15,12 @@ use http::{Method, Request};
 use millrace_model::definition::EndpointTests;
 use millrace_model::definition::endpoint_tests::{Asker, EndpointTest};
 use millrace_model::definition::set::DefinitionSet;
-use millrace_model::keys;
 use millrace_postgres::Credentials;
 use millrace_serve::Serve;
 use millrace_serve::reads::IndexRead;
-use millrace_serve_postgres::Postgres;
-use millrace_store::objects::{Folder, Objects};
-use millrace_store::secrets::{Caller, LocalSecrets};
+use millrace_store::objects::Objects;
+use millrace_store::secrets::{Caller, LocalSecrets, Secrets};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -95,13 +95,7 @@ async fn ask_all(
     }
     // The definitions as they lie in the author's folder, where `serve` looks for them.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let objects: Arc<dyn Objects> = Arc::new(Folder::new(folder.path()));
-    for (file, text) in workspace.files()? {
-        if let Some(name) = file.strip_prefix("endpoints/") {
-            let key = keys::definition("endpoint", name.trim_end_matches(".yaml"));
-            objects.put(&key, text.into()).await?;
-        }
-    }
+    let objects = workspace.definitions_in(folder.path()).await?;
     let (mut all, mut failed) = (0, 0);
     for tests in tests {
         println!("endpoints/tests/{}.yaml", tests.endpoint);
@@ -109,8 +103,10 @@ async fn ask_all(
             [] => None,
             tables => Some(fixture::lay(&store.server, tables, set).await?),
         };
-        let reader = laid.as_ref().map_or(&store.reader, |laid| &laid.reader);
-        let serve = serve(&objects, reader);
+        let serve = match &laid {
+            None => serve(&objects, &store.reader, &workspace.lake()?)?,
+            Some(laid) => serve(&objects, &laid.reader, laid.lake.path())?,
+        };
         for test in &tests.tests {
             let differences = ask(&serve, test).await?;
             print(test, &differences);
@@ -121,12 +117,16 @@ async fn ask_all(
     Ok((all, failed))
 }
 
-/// The endpoints over that store.
-fn serve(objects: &Arc<dyn Objects>, reader: &Credentials) -> Serve {
-    let secret = (LocalSecrets::variable(STORE_READER), reader.to_secret());
-    let secrets = Arc::new(LocalSecrets::new(None, [secret]));
-    let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
-    Serve::new(objects.clone(), secrets, Arc::new(source))
+/// The endpoints over that store, and that lake.
+fn serve(objects: &Arc<dyn Objects>, reader: &Credentials, lake: &Path) -> anyhow::Result<Serve> {
+    let made = [
+        (LocalSecrets::variable(STORE_READER), reader.to_secret()),
+        // Cursors live no longer than the tests.
+        (LocalSecrets::variable(SEAL), "tests".to_owned()),
+    ];
+    let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(None, made));
+    let sources = sources::all(lake, objects.clone(), &secrets)?;
+    Ok(Serve::new(objects.clone(), secrets, sources))
 }
 
 /// Asks, and says in what the answer is not as expected.

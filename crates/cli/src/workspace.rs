@@ -4,6 +4,7 @@ use anyhow::Context;
 use millrace_model::definition::EndpointTests;
 use millrace_model::definition::parse::{self, Problem};
 use millrace_model::definition::set::DefinitionSet;
+use millrace_model::keys;
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::{LocalSecrets, Secrets};
 use rand::Rng as _;
@@ -17,6 +18,9 @@ pub const CONSUMERS: &str = "millrace/consumers";
 pub const STORE_OWNER: &str = "millrace/store/owner";
 /// The name under which the reader's are.
 pub const STORE_READER: &str = "millrace/store/reader";
+
+/// The name under which lies what cursors over the lake are sealed with.
+pub const SEAL: &str = "millrace/serve/seal";
 
 /// The folders of the definitions, with how their files' names end.
 const FOLDERS: [(&str, &str); 4] = [
@@ -63,6 +67,15 @@ impl Workspace {
     /// The lake's objects.
     pub fn objects(&self) -> anyhow::Result<Arc<dyn Objects>> {
         Ok(Arc::new(Folder::new(self.lake()?)))
+    }
+
+    /// The definitions as they are in the author's folder, laid in another one as they lie in a lake.
+    pub async fn definitions_in(&self, folder: &Path) -> anyhow::Result<Arc<dyn Objects>> {
+        let objects: Arc<dyn Objects> = Arc::new(Folder::new(folder));
+        for (file, text) in self.files()? {
+            objects.put(&key_of(&file)?, text.into()).await?;
+        }
+        Ok(objects)
     }
 
     /// The secrets of this machine: `secrets.yaml` in the definitions' folder (keep it out of version control), and
@@ -190,4 +203,14 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         std::io::Result::Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+/// Where a definition's file lies in a lake.
+pub fn key_of(file: &str) -> anyhow::Result<String> {
+    let (kind, name) = file
+        .split_once("s/")
+        .context("a definition lies in a folder of its kind")?;
+    Ok(match kind {
+        "model" => keys::model_file(name),
+        _ => keys::definition(kind, name.trim_end_matches(".yaml")),
+    })
 }

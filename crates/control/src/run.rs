@@ -3,6 +3,7 @@
 use crate::Control;
 use crate::event::{ExecutionEnded, RunStep, Scheduled, readable};
 use crate::start::{Defined, scheduled_run};
+use millrace_model::definition::Datasource;
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, Trigger};
 use millrace_model::step::StepInput;
 use millrace_model::{Failure, FailureName};
@@ -92,8 +93,7 @@ impl Control {
                 .map(|level| level.iter().map(|model| input(&model.name)).collect())
                 .collect(),
             publish: pipeline
-                .publish
-                .iter()
+                .published_to(Datasource::OperationalStore)
                 .map(|publish| input(&publish.target()))
                 .collect(),
         })

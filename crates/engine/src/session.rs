@@ -1,13 +1,14 @@
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::prepared::{Prepared, typed};
 use crate::rows::Rows;
-use crate::table::LakeTable;
-use arrow::datatypes::SchemaRef;
+use crate::table::{LakeTable, Relation};
+use arrow::datatypes::{DataType, SchemaRef};
 use chrono::DateTime;
-use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::config::Dialect;
-use datafusion::execution::context::SQLOptions;
+use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
@@ -35,6 +36,8 @@ pub enum Manner {
     Quick,
     /// By few cores, and with both sides of joins sorted, so that both can be put on disk.
     Frugal,
+    /// By one core, since many are answered at once, and with filters applied while files are read.
+    Direct,
 }
 
 /// One query's view of the lake.
@@ -42,6 +45,15 @@ pub struct Session {
     context: SessionContext,
     now: Timestamp,
     memory: usize,
+}
+
+/// What a query answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// Of each column, whether it is a table's, as it is and under its name.
+    pub own: Vec<bool>,
 }
 
 /// A query that is understood, with the types of what it answers.
@@ -58,6 +70,7 @@ impl Session {
         let (threads, batch) = match manner {
             Manner::Quick => (engine.limits.threads.max(1), MANY_ROWS),
             Manner::Frugal => (FEW, FEW_ROWS),
+            Manner::Direct => (1, MANY_ROWS),
         };
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(CATALOG, own)
@@ -69,8 +82,8 @@ impl Session {
         options.sql_parser.collect_spans = true;
         options.execution.time_zone = Some("UTC".to_owned());
         options.execution.sort_spill_reservation_bytes = engine.limits.memory / threads / MERGING;
-        options.execution.parquet.pushdown_filters = false;
-        options.optimizer.prefer_hash_join = manner == Manner::Quick;
+        options.execution.parquet.pushdown_filters = manner == Manner::Direct;
+        options.optimizer.prefer_hash_join = manner != Manner::Frugal;
         Self {
             context: SessionContext::new_with_config_rt(config, engine.runtime.clone()),
             now,
@@ -80,6 +93,22 @@ impl Session {
 
     /// Lets queries read that version of a table, as `schema.name`.
     pub fn add(&self, schema: &str, name: &str, table: &Table) -> Result<(), Error> {
+        let runtime = self.context.runtime_env();
+        let provider = LakeTable::new(table, &runtime).map_err(Error::running)?;
+        self.register(schema, name, Arc::new(provider))
+    }
+
+    /// Lets queries read a relation, as `schema.name`.
+    pub fn add_relation(&self, schema: &str, name: &str, relation: &Relation) -> Result<(), Error> {
+        self.register(schema, name, relation.table())
+    }
+
+    fn register(
+        &self,
+        schema: &str,
+        name: &str,
+        provider: Arc<dyn TableProvider>,
+    ) -> Result<(), Error> {
         let catalog = self
             .context
             .catalog(CATALOG)
@@ -90,27 +119,41 @@ impl Session {
                 .register_schema(schema, tables)
                 .map_err(Error::running)?;
         }
-        let runtime = self.context.runtime_env();
-        let provider = LakeTable::new(table, &runtime).map_err(Error::running)?;
         self.context
-            .register_table(TableReference::partial(schema, name), Arc::new(provider))
+            .register_table(TableReference::partial(schema, name), provider)
             .map_err(Error::running)?;
         Ok(())
+    }
+
+    /// Understands a SELECT with `$1`, `$2`, … where values are bound, to be run many times. `kinds` are the types by
+    /// which they are, `$1`'s first. `steady` says that nothing in it asks for the time: then all that does not depend on
+    /// values is done once.
+    pub async fn prepare(
+        &self,
+        sql: &str,
+        kinds: &[DataType],
+        steady: bool,
+    ) -> Result<Prepared, Error> {
+        let state = self.context.state();
+        let logical = understood(&state, sql).await?;
+        Prepared::new(state, logical, kinds, steady).map_err(Error::planning)
+    }
+
+    /// The columns of a SELECT, whose parameters are of these types.
+    pub async fn describe(&self, sql: &str, kinds: &[DataType]) -> Result<Described, Error> {
+        let logical = understood(&self.context.state(), sql).await?;
+        let logical = typed(logical, kinds).map_err(Error::planning)?;
+        let schema = logical.schema();
+        Ok(Described {
+            own: schema.iter().map(|(table, _)| table.is_some()).collect(),
+            schema: schema.inner().clone(),
+        })
     }
 
     /// Understands a SELECT over the tables that were added.
     pub async fn plan(&self, sql: &str) -> Result<Plan, Error> {
         let state = self.context.state();
-        let logical = state
-            .create_logical_plan(sql)
-            .await
-            .map_err(Error::planning)?;
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&logical)
-            .map_err(Error::planning)?;
+        let logical = understood(&state, sql).await?;
         let plan = Plan {
             context: self.context.clone(),
             now: self.now,
@@ -119,6 +162,21 @@ impl Session {
         };
         Ok(plan)
     }
+}
+
+/// A query's plan, if it is one that reads and does nothing else.
+async fn understood(state: &SessionState, sql: &str) -> Result<LogicalPlan, Error> {
+    let logical = state
+        .create_logical_plan(sql)
+        .await
+        .map_err(Error::planning)?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&logical)
+        .map_err(Error::planning)?;
+    Ok(logical)
 }
 
 impl Plan {

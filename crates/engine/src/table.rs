@@ -1,6 +1,8 @@
 //! A Delta table as DataFusion reads it: the files of one version, as the log names them.
 
 use crate::bounds::Bounds;
+use crate::held::{Held, Zones};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -10,6 +12,7 @@ use datafusion::common::{DFSchema, Statistics, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -18,10 +21,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_optimizer::pruning::{
+    PruningPredicate, PruningPredicateBuilder, PruningStatistics,
+};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use millrace_lake::{DataFile, Table};
+use datafusion::physical_plan::union::UnionExec;
+use millrace_lake::{DataFile, Scan, Table};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use std::sync::Arc;
@@ -37,13 +43,55 @@ pub(crate) struct LakeTable {
     reader: Arc<CachedParquetFileReaderFactory>,
     files: Vec<File>,
     bounds: Bounds,
+    holding: Option<Holding>,
+}
+
+/// How rows of a table are held in memory.
+#[derive(Debug)]
+struct Holding {
+    held: Arc<Held>,
+    table: String,
+    scan: Scan,
+    /// The places of the columns that name a row.
+    key: Vec<usize>,
+}
+
+/// A version of a table, to be asked many times.
+#[derive(Clone, Debug)]
+pub struct Relation(Arc<LakeTable>);
+
+impl Relation {
+    pub(crate) fn new(
+        table: &Table,
+        key: &[String],
+        runtime: &RuntimeEnv,
+        held: &Arc<Held>,
+    ) -> Result<Self> {
+        let mut relation = LakeTable::new(table, runtime)?;
+        let places = key.iter().map(|name| relation.schema.index_of(name).ok());
+        relation.holding = Some(Holding {
+            held: held.clone(),
+            table: table.key().to_owned(),
+            scan: table.scan(),
+            key: places.collect::<Option<_>>().unwrap_or_default(),
+        });
+        Ok(Self(Arc::new(relation)))
+    }
+
+    /// Its columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.0.schema.clone()
+    }
+
+    pub(crate) fn table(&self) -> Arc<LakeTable> {
+        self.0.clone()
+    }
 }
 
 #[derive(Debug)]
 struct File {
     scanned: PartitionedFile,
-    /// How many rows it has, where the log says so.
-    rows: Option<u64>,
+    data: DataFile,
 }
 
 impl LakeTable {
@@ -58,29 +106,96 @@ impl LakeTable {
             reader: Arc::new(CachedParquetFileReaderFactory::new(table.store(), footers)),
             store,
             bounds: Bounds::new(table.schema(), &files),
+            holding: None,
             files: files.iter().map(file).collect::<Result<_>>()?,
         })
     }
 
-    /// The files that can hold rows for which the filters hold.
-    fn wanted(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&File>> {
+    /// What bounds can say about filters; none where they can say nothing.
+    fn pruning(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<PruningPredicate>>> {
         let Some(filter) = conjunction(filters.iter().cloned()) else {
-            return Ok(self.files.iter().collect());
+            return Ok(None);
         };
         let columns = DFSchema::try_from(self.schema.clone())?;
         let filter = state.create_physical_expr(filter, &columns)?;
         let pruning = PruningPredicateBuilder::new().with_file_schema(self.schema.clone());
-        // A filter of which bounds can say nothing prunes nothing.
-        let Some(pruning) = pruning.build(filter) else {
-            return Ok(self.files.iter().collect());
-        };
-        let kept = pruning.prune(&self.bounds)?;
-        let files = self.files.iter().zip(kept);
-        Ok(files
-            .filter(|(_, kept)| *kept)
-            .map(|(file, _)| file)
-            .collect())
+        Ok(pruning.build(filter))
     }
+
+    /// The rows of those files that are held, and the files that are not.
+    async fn in_memory<'f>(
+        &self,
+        files: Vec<&'f File>,
+        pruning: Option<&PruningPredicate>,
+    ) -> Result<(Vec<RecordBatch>, Vec<&'f File>)> {
+        let Some(holding) = &self.holding else {
+            return Ok((Vec::new(), files));
+        };
+        let (mut batches, mut others) = (Vec::new(), Vec::new());
+        for file in files {
+            let rows = holding.rows(&file.data, &self.schema).await?;
+            match rows {
+                Some(zones) => batches.extend(kept(&zones.batches, &*zones, pruning)?.cloned()),
+                None => others.push(file),
+            }
+        }
+        Ok((batches, others))
+    }
+
+    /// Reads files.
+    fn scanning(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        files: Vec<&File>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let source = ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(options)
+            .with_metadata_size_hint(FOOTER)
+            .with_parquet_file_reader_factory(self.reader.clone());
+        let statistics = known(&self.schema, &files);
+        let files = files.into_iter().map(|file| file.scanned.clone());
+        let groups =
+            FileGroup::new(files.collect()).split_files(state.config().target_partitions());
+        let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+impl Holding {
+    async fn rows(&self, file: &DataFile, schema: &SchemaRef) -> Result<Option<Arc<Zones>>> {
+        self.held
+            .rows(&self.table, file, &self.scan, schema, &self.key)
+            .await
+    }
+}
+
+/// The items that can hold rows for which a filter holds, as far as bounds say.
+fn kept<'i, T>(
+    items: &'i [T],
+    bounds: &dyn PruningStatistics,
+    pruning: Option<&PruningPredicate>,
+) -> Result<impl Iterator<Item = &'i T> + use<'i, T>> {
+    let kept = match pruning {
+        Some(pruning) => pruning.prune(bounds)?,
+        None => vec![true; items.len()],
+    };
+    let items = items.iter().zip(kept);
+    Ok(items.filter(|(_, kept)| *kept).map(|(item, _)| item))
 }
 
 #[async_trait]
@@ -108,32 +223,32 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = self.wanted(state, filters)?;
-        if files.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(project_schema(
+        let pruning = self.pruning(state, filters)?;
+        let files = kept(&self.files, &self.bounds, pruning.as_deref())?.collect();
+        let (batches, others) = self.in_memory(files, pruning.as_deref()).await?;
+        let mut scans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        if !batches.is_empty() {
+            let projection = projection.cloned();
+            scans.push(MemorySourceConfig::try_new_exec(
+                &[batches],
+                self.schema.clone(),
+                projection,
+            )?);
+        }
+        if !others.is_empty() {
+            scans.push(self.scanning(state, projection, others, limit)?);
+        }
+        match scans.pop() {
+            Some(only) if scans.is_empty() => Ok(only),
+            Some(last) => {
+                scans.push(last);
+                UnionExec::try_new(scans)
+            }
+            None => Ok(Arc::new(EmptyExec::new(project_schema(
                 &self.schema,
                 projection,
-            )?)));
+            )?))),
         }
-        let options = TableParquetOptions {
-            global: state.config_options().execution.parquet.clone(),
-            ..TableParquetOptions::default()
-        };
-        let source = ParquetSource::new(self.schema.clone())
-            .with_table_parquet_options(options)
-            .with_metadata_size_hint(FOOTER)
-            .with_parquet_file_reader_factory(self.reader.clone());
-        let statistics = known(&self.schema, &files);
-        let files = files.into_iter().map(|file| file.scanned.clone());
-        let groups =
-            FileGroup::new(files.collect()).split_files(state.config().target_partitions());
-        let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(scan))
     }
 }
 
@@ -152,13 +267,13 @@ fn file(file: &DataFile) -> Result<File> {
     };
     Ok(File {
         scanned: PartitionedFile::new_from_meta(meta),
-        rows: file.rows,
+        data: file.clone(),
     })
 }
 
 /// What is known of those files together.
 fn known(schema: &SchemaRef, files: &[&File]) -> Statistics {
-    let rows: Option<u64> = files.iter().map(|file| file.rows).sum();
+    let rows: Option<u64> = files.iter().map(|file| file.data.rows).sum();
     let bytes: u64 = files.iter().map(|file| file.scanned.object_meta.size).sum();
     let exactly = |rows| Precision::Exact(rows as usize);
     Statistics::new_unknown(schema)

@@ -54,6 +54,15 @@ impl Table {
         })
     }
 
+    /// The table's newest version, if there is a newer one: the log behind this one alone is looked at.
+    pub async fn newer(&self) -> Result<Option<Self>, Error> {
+        let mut delta = self.delta.clone();
+        let updated = delta.update_state().await;
+        updated.map_err(|error| Error::of(&self.key, error))?;
+        let newer = Self::new(&self.key, delta)?;
+        Ok((newer.version() != self.version()).then_some(newer))
+    }
+
     /// The key under which it lies.
     pub fn key(&self) -> &str {
         &self.key

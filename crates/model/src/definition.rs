@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod auth;
 pub mod connection;
+mod datasource;
 pub mod endpoint;
 pub mod endpoint_tests;
 pub mod expectation;
@@ -17,6 +18,7 @@ pub mod pipeline;
 pub mod problem;
 pub mod record_schema;
 pub mod request;
+pub mod rows;
 pub mod set;
 pub(crate) mod wire;
 mod yaml;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use connection::Connection;
+pub use datasource::Datasource;
 pub use endpoint::Endpoint;
 pub use endpoint_tests::EndpointTests;
 pub use pipeline::Pipeline;

@@ -7,7 +7,7 @@ mod model;
 mod shape;
 mod walk;
 
-use crate::definition::Endpoint;
+use crate::definition::{Datasource, Endpoint};
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -179,7 +179,8 @@ pub fn index_needs<'e>(
     relation: &str,
 ) -> Result<Vec<IndexNeed>, String> {
     let mut needs = Vec::new();
-    for route in endpoints.into_iter().flat_map(|endpoint| &endpoint.routes) {
+    let routes = endpoints.into_iter().flat_map(|endpoint| &endpoint.routes);
+    for route in routes.filter(|route| route.datasource == Datasource::OperationalStore) {
         let bad = |error| format!("the query of the route {}: {error}", route.path);
         let query = Query::parse(&route.query).map_err(bad)?;
         let mut queries = Vec::with_capacity(1 + route.sort.len());

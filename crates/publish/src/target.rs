@@ -2,8 +2,9 @@
 
 use crate::column::{Column, PgType};
 use arrow::datatypes::Schema;
-use millrace_model::definition::Pinned;
-use millrace_model::definition::pipeline::{ColumnType, Pipeline, Table, WriteMode};
+use millrace_model::definition::pipeline::WriteMode;
+use millrace_model::definition::rows::Rows;
+use millrace_model::definition::{Datasource, Pinned};
 use millrace_model::query::{IndexNeed, index_needs};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_postgres::sql::{identifier, qualified};
@@ -29,62 +30,25 @@ pub struct Target {
     json: Vec<String>,
 }
 
-/// How the rows of a table or a model change.
-struct Rows {
-    write: WriteMode,
-    key: Vec<String>,
-    /// The columns that hold JSON.
-    json: Vec<String>,
-}
-
-impl Rows {
-    fn of(pipeline: &Pipeline, name: &str) -> Option<Self> {
-        if let Some(model) = pipeline.model(name) {
-            return Some(Self {
-                write: model.write,
-                key: model.key.clone(),
-                json: Vec::new(),
-            });
-        }
-        let (table, is_child) = table_of(&pipeline.tables, name)?;
-        let (write, key, json) = match (is_child, table.write) {
-            // Each version of a row is a row there, and one that was closed takes its own place.
-            (false, WriteMode::History) => {
-                let key = table.key.iter().cloned().chain(["valid_from".to_owned()]);
-                (WriteMode::Upsert, key.collect(), json_columns(table))
-            }
-            (false, write) => (write, table.key.clone(), json_columns(table)),
-            // Rows of a child follow their parents, by no key of their own.
-            (true, WriteMode::Append) => (WriteMode::Append, Vec::new(), Vec::new()),
-            (true, _) => (WriteMode::Replace, Vec::new(), Vec::new()),
-        };
-        Some(Self { write, key, json })
-    }
-}
-
 impl Target {
     /// What the definition that a run pinned says about `schema.table`.
     pub fn of(pinned: &Pinned, name: &str) -> Result<Self, Failure> {
         let pipeline = &pinned.pipeline;
         let bad = |text: String| Failure::new(FailureName::BadDefinition, text);
-        let publish = pipeline.published(name).ok_or_else(|| {
-            bad(format!(
-                "the pipeline `{}` publishes nothing as `{name}`: correct `publish`",
-                pipeline.name
-            ))
-        })?;
-        let Rows { write, key, json } = Rows::of(pipeline, &publish.table).ok_or_else(|| {
+        let publish = pipeline
+            .published(Datasource::OperationalStore, name)
+            .ok_or_else(|| {
+                bad(format!(
+                    "the pipeline `{}` publishes nothing as `{name}`: correct `publish`",
+                    pipeline.name
+                ))
+            })?;
+        let Rows { write, key, json } = pipeline.rows(&publish.table).ok_or_else(|| {
             bad(format!(
                 "the pipeline `{}` has no table `{}`: correct `publish`",
                 pipeline.name, publish.table
             ))
         })?;
-        // Appended rows may well have the same key.
-        let key = if write == WriteMode::Append {
-            Vec::new()
-        } else {
-            key
-        };
         Ok(Self {
             schema: publish.schema.clone(),
             relation: publish.relation.clone(),
@@ -183,32 +147,6 @@ impl Target {
             .collect::<Vec<_>>()
             .join(", ")
     }
-}
-
-/// The table of that name, or the one whose child has it.
-fn table_of<'a>(tables: &'a [Table], name: &str) -> Option<(&'a Table, bool)> {
-    let own = tables
-        .iter()
-        .find(|table| table.name == name)
-        .map(|table| (table, false));
-    own.or_else(|| {
-        let parents = tables.iter().filter(|table| {
-            name.strip_prefix(table.name.as_str())
-                .is_some_and(|rest| rest.starts_with("__"))
-        });
-        parents
-            .max_by_key(|table| table.name.len())
-            .map(|table| (table, true))
-    })
-}
-
-/// The columns that the definition calls JSON.
-fn json_columns(table: &Table) -> Vec<String> {
-    let json = table
-        .columns
-        .iter()
-        .filter(|(_, column)| column.kind == Some(ColumnType::Json));
-    json.map(|(path, _)| table.column_name(path)).collect()
 }
 
 /// A digest of texts, in hexadecimal.

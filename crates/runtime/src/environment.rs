@@ -19,6 +19,8 @@ pub const STATE_MACHINE_ARN: &str = "MILLRACE_STATE_MACHINE_ARN";
 pub const OPERATORS_SECRET: &str = "MILLRACE_OPERATORS_SECRET";
 /// The secret with the operational store's address and credentials. Read by publish and serve.
 pub const STORE_SECRET: &str = "MILLRACE_STORE_SECRET";
+/// The secret that cursors are sealed with: any text that nobody else knows. Read by serve-lake.
+pub const SEAL_SECRET: &str = "MILLRACE_SEAL_SECRET";
 /// How many connections to the operational store serve may have; 16 unless said otherwise.
 pub const STORE_CONNECTIONS: &str = "MILLRACE_STORE_CONNECTIONS";
 /// Where serve listens for HTTP, as `0.0.0.0:8080`; as a Lambda it does without.
@@ -26,7 +28,7 @@ pub const LISTEN: &str = "MILLRACE_LISTEN";
 /// A file of secrets, name → value, in place of Secrets Manager: for a server that is not in AWS.
 pub const SECRETS_FILE: &str = "MILLRACE_SECRETS_FILE";
 /// How many MiB of memory queries over the lake may take; half of what a Lambda has, or 1024, unless said otherwise. Read
-/// by refine and task.
+/// by refine, serve-lake and task.
 pub const QUERY_MEMORY: &str = "MILLRACE_QUERY_MEMORY_MIB";
 /// How many MiB on disk queries over the lake may take for what does not fit into memory; 400 in a Lambda, or 16384,
 /// unless said otherwise. Read by refine and task.
@@ -117,6 +119,11 @@ impl Environment {
     /// The secret with the operational store's address and credentials.
     pub fn store_secret(&self) -> Result<&str, EnvironmentError> {
         self.text(STORE_SECRET)
+    }
+
+    /// The secret that cursors over the lake are sealed with.
+    pub fn seal_secret(&self) -> Result<&str, EnvironmentError> {
+        self.text(SEAL_SECRET)
     }
 
     /// How many connections to the operational store there may be; none where nothing is said.

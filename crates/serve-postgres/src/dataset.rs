@@ -55,7 +55,7 @@ pub async fn read(
         Arc::new(Dataset {
             identity: digest.finalize().into(),
             as_of: table.at,
-            run: table.run,
+            run: Some(table.run),
         })
     }))
 }

@@ -90,7 +90,9 @@ fn describe(response: &mut Response<Bytes>, about: &Rows<'_>) {
     if let Some(dataset) = about.dataset {
         let age = jiff::Timestamp::now().duration_since(dataset.as_of);
         own("x-millrace-as-of", format!("{:.0}", dataset.as_of));
-        own("x-millrace-run", dataset.run.clone());
+        if let Some(run) = &dataset.run {
+            own("x-millrace-run", run.clone());
+        }
         own("x-millrace-age", age.as_secs().max(0).to_string());
     }
     // In JSON, it stands in the body.

@@ -14,8 +14,8 @@ pub struct Dataset {
     pub identity: [u8; 32],
     /// When the table that was published longest ago was: nothing in the answer is older than its source was then.
     pub as_of: Timestamp,
-    /// The run that published that table.
-    pub run: String,
+    /// The run that published that table, where that is known.
+    pub run: Option<String>,
 }
 
 /// What is known of a route's dataset.

@@ -1,4 +1,4 @@
-//! Route → bound SQL → bytes: the endpoints' HTTP interface over a source of data.
+//! Route → bound SQL → bytes: the endpoints' HTTP interface over sources of data.
 //!
 //! A request is matched with a route, its key is checked, and its parameters are read by their types. A [`source::Source`]
 //! binds them and writes the rows as they come. Whatever happens, the answer is `{"data", "error", "page"}`.
@@ -28,6 +28,7 @@ mod rows;
 mod sent;
 pub mod server;
 pub mod source;
+mod time;
 mod value;
 mod writer;
 
@@ -41,7 +42,7 @@ use millrace_store::objects::Objects;
 use millrace_store::secrets::{Caller, Secrets};
 use problem::Problem;
 use routes::Served;
-use source::Source;
+use source::Sources;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,54 +57,59 @@ pub struct Serve {
     limits: Arc<Limits>,
     quotas: Arc<Quotas>,
     cache: Arc<Cache>,
-    source: Arc<dyn Source>,
+    sources: Sources,
 }
 
 impl Serve {
-    /// The endpoints that `objects` define, over that source. Nothing is read yet.
-    pub fn new(
-        objects: Arc<dyn Objects>,
-        secrets: Arc<dyn Secrets>,
-        source: Arc<dyn Source>,
-    ) -> Self {
+    /// The endpoints that `objects` define, over those sources. Nothing is read yet.
+    pub fn new(objects: Arc<dyn Objects>, secrets: Arc<dyn Secrets>, sources: Sources) -> Self {
         Self {
             definitions: Arc::new(Definitions::new(objects.clone())),
             access: Arc::new(Access::new(secrets)),
             limits: Arc::default(),
             quotas: Arc::new(Quotas::new(objects)),
             cache: Arc::default(),
-            source,
+            sources,
         }
     }
 
-    /// The same endpoints for several threads, each with its share of the source; fewer where there is not enough of it.
+    /// The same endpoints for several threads, each with its share of the sources; fewer where there is not enough of
+    /// these.
     pub(crate) fn share(self, threads: usize) -> Vec<Self> {
-        let share = |source| Self {
+        let share = |sources| Self {
             definitions: self.definitions.clone(),
             access: self.access.clone(),
             limits: self.limits.clone(),
             quotas: self.quotas.clone(),
             cache: self.cache.clone(),
-            source,
+            sources,
         };
-        self.source.share(threads).into_iter().map(share).collect()
+        self.sources.share(threads).into_iter().map(share).collect()
     }
 
-    /// Reads the definitions and lets the source get ready, both at once, before anybody asks. What goes wrong with it is
+    /// Reads the definitions and lets the sources get ready, all at once, before anybody asks. What goes wrong with it is
     /// told to those who ask.
     pub async fn warm_up(&self) {
         // What is asked for first is there first, and to log in takes longer than to read definitions.
-        let both = async { tokio::join!(self.source.warm_up(), self.definitions.table()) };
+        let both = async { tokio::join!(self.warm_sources(), self.definitions.table()) };
         tokio::time::timeout(WARM_UP, both).await.ok();
     }
 
-    /// Whether requests can be answered with data: the definitions are there, and the source can be asked.
+    async fn warm_sources(&self) {
+        let all = self.sources.iter().map(|(_, source)| source.warm_up());
+        futures::future::join_all(all).await;
+    }
+
+    /// Whether requests can be answered with data: the definitions are there, and the sources can be asked.
     pub(crate) async fn ready(&self) -> Result<(), Problem> {
         self.definitions.table().await.map_err(|error| {
             tracing::error!(%error, "the endpoints' definitions cannot be read");
             Problem::unavailable()
         })?;
-        self.source.ready().await
+        for (_, source) in self.sources.iter() {
+            source.ready().await?;
+        }
+        Ok(())
     }
 
     /// Answers a request.
@@ -233,12 +239,22 @@ impl Serve {
         rate.into_iter().chain(quota).reduce(Count::stricter)
     }
 
+    /// The source of a route.
+    fn source(&self, route: &Served) -> Option<&dyn source::Source> {
+        let source = self.sources.get(route.route.datasource)?;
+        Some(&**source)
+    }
+
     /// Learns the columns of the routes that nobody asked yet; what cannot be learnt, their documentation goes without.
     async fn plan_all(&self, routes: &[Arc<Served>]) {
         let routes = routes.iter().map(|route| &**route);
         let unknown: Vec<&Served> = routes.filter(|route| route.plan(None).is_none()).collect();
-        if !unknown.is_empty() {
-            self.source.learn(&unknown).await;
+        for (datasource, source) in self.sources.iter() {
+            let is_its = |route: &&Served| route.route.datasource == datasource;
+            let its: Vec<&Served> = unknown.iter().copied().filter(is_its).collect();
+            if !its.is_empty() {
+                source.learn(&its).await;
+            }
         }
     }
 }

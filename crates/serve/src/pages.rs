@@ -50,6 +50,15 @@ impl Selected {
         self.values.len() - 1
     }
 
+    /// With a name for each: a column and its text would have the same one.
+    fn named(&self) -> String {
+        let expressions = self.expressions.iter().enumerate();
+        let named: Vec<String> = expressions
+            .map(|(at, sql)| format!("{sql} AS v{at}"))
+            .collect();
+        named.join(", ")
+    }
+
     /// The place of what is selected already, or is from now on.
     fn find(&mut self, column: usize, as_text: bool) -> usize {
         let wanted = (column, as_text);
@@ -86,7 +95,7 @@ impl Pages {
         let names: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
         let select = format!(
             "SELECT {} FROM ({}) AS q ({})",
-            selected.expressions.join(", "),
+            selected.named(),
             shape.sql,
             names.join(", ")
         );

@@ -279,6 +279,20 @@ impl Problem {
         )
     }
 
+    /// 503: the query needs more memory than there is.
+    pub fn exhausted() -> Self {
+        let problem = Self::new(
+            "/problems/out-of-memory",
+            "Out of memory",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the query needs more memory than there is at the moment: narrow it down by its parameters, or try again",
+        );
+        Self {
+            retry_after: Some(1),
+            ..problem
+        }
+    }
+
     /// 503: nobody can answer now.
     pub fn unavailable() -> Self {
         let problem = Self::new(

@@ -29,7 +29,9 @@ impl Serve {
             values: arguments.bound(&route.bound),
             limit: arguments.limit,
         };
-        self.source.indexes(&query).await
+        let source = self.source(&route);
+        let source = source.ok_or_else(|| "its store is not there".to_owned())?;
+        source.indexes(&query).await
     }
 }
 

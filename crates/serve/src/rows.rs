@@ -7,6 +7,7 @@ use crate::format::Format;
 use crate::problem::Problem;
 use crate::routes::Served;
 use crate::sent;
+use crate::source::Source;
 use crate::{Serve, answer, params};
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -36,7 +37,10 @@ impl Serve {
             masked: masked(route, caller),
             format,
         };
-        let dataset = self.dataset(route).await;
+        // A process that lacks the route's source is not the one that the route's callers are sent to.
+        let source = self.source(route);
+        let source = source.ok_or_else(|| Problem::not_found(&definition.path))?;
+        let dataset = dataset(source, route).await;
         let steady = dataset.as_deref().filter(|_| route.steady);
         let kept_by_callers = request.method() != Method::POST;
         let tagged = steady.is_some() && kept_by_callers;
@@ -61,7 +65,7 @@ impl Serve {
         {
             return Ok(answer::rows(kept.body, &about(kept.next.as_deref())));
         }
-        let page = self.source.page(&asked).await?;
+        let page = source.page(&asked).await?;
         tracing::debug!(rows = page.rows, path = definition.path, "read");
         let kept = Kept {
             body: page.body.into(),
@@ -72,26 +76,26 @@ impl Serve {
         }
         Ok(answer::rows(kept.body, &about(kept.next.as_deref())))
     }
+}
 
-    /// What the route's tables hold now, at most a second ago. A source that cannot say it just now does not take away what
-    /// is known.
-    async fn dataset(&self, route: &Served) -> Option<Arc<Dataset>> {
-        if let Some(dataset) = route.dataset.fresh() {
-            return dataset;
+/// What the route's tables hold now, at most a second ago. A source that cannot say it just now does not take away what is
+/// known.
+async fn dataset(source: &dyn Source, route: &Served) -> Option<Arc<Dataset>> {
+    if let Some(dataset) = route.dataset.fresh() {
+        return dataset;
+    }
+    match source.dataset(route).await {
+        Ok(dataset) => {
+            route.dataset.set(dataset.clone());
+            dataset
         }
-        match self.source.dataset(route).await {
-            Ok(dataset) => {
-                route.dataset.set(dataset.clone());
-                dataset
-            }
-            Err(error) => {
-                tracing::warn!(
-                    path = route.route.path,
-                    error,
-                    "the dataset's version was not read"
-                );
-                route.dataset.last()
-            }
+        Err(error) => {
+            tracing::warn!(
+                path = route.route.path,
+                error,
+                "the dataset's version was not read"
+            );
+            route.dataset.last()
         }
     }
 }

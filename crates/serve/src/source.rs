@@ -12,11 +12,13 @@ pub use crate::pages::{Key, OrderKey, Pages, Selected, Shape, Stretch};
 pub use crate::params::bad_cursor;
 pub use crate::problem::Problem;
 pub use crate::routes::{Served, Sort};
+pub use crate::time::{date, time, timestamp};
 pub use crate::value::{Bound, Value, sample};
 pub use crate::writer::{LARGEST, Page, Row, Writer};
 
 use async_trait::async_trait;
 use millrace_model::Failure;
+use millrace_model::definition::Datasource;
 use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -49,6 +51,49 @@ pub trait Source: Debug + Send + Sync {
 
     /// The indexes by which a query is read. An error says what is in the way.
     async fn indexes(&self, query: &Query<'_>) -> Result<Vec<IndexRead>, String>;
+}
+
+/// The sources of the routes, each with what routes call it.
+#[derive(Clone, Debug)]
+pub struct Sources(Vec<(Datasource, Arc<dyn Source>)>);
+
+impl Sources {
+    /// One source.
+    pub fn of(datasource: Datasource, source: impl Source + 'static) -> Self {
+        Self(vec![(datasource, Arc::new(source))])
+    }
+
+    /// And another one.
+    #[must_use]
+    pub fn and(mut self, datasource: Datasource, source: impl Source + 'static) -> Self {
+        self.0.push((datasource, Arc::new(source)));
+        self
+    }
+
+    /// That of a route; none where the route is somebody else's to answer.
+    pub(crate) fn get(&self, datasource: Datasource) -> Option<&Arc<dyn Source>> {
+        let mut sources = self.0.iter();
+        let found = sources.find(|(known, _)| *known == datasource);
+        found.map(|(_, source)| source)
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Datasource, &Arc<dyn Source>)> {
+        self.0.iter().map(|(known, source)| (*known, source))
+    }
+
+    /// The same for several threads, each with its share; fewer where there is not enough of one of them.
+    pub(crate) fn share(&self, threads: usize) -> Vec<Self> {
+        let most = self.0.iter().map(|(_, source)| source.share(threads).len());
+        let threads = most.min().unwrap_or(threads);
+        let mut shares = vec![Self(Vec::new()); threads];
+        for (datasource, source) in &self.0 {
+            for (share, source) in shares.iter_mut().zip(source.share(threads)) {
+                share.0.push((*datasource, source));
+            }
+        }
+        shares
+    }
 }
 
 /// How a source runs a route's query: what it wants to remember of it until its tables may have changed.

@@ -1,6 +1,8 @@
 //! Route → bound SQL → bytes: as a Lambda, or as an HTTP server where `MILLRACE_LISTEN` names an address.
 
+use millrace_model::definition::Datasource;
 use millrace_runtime::{Aws, Environment, lambda, logging, signals};
+use millrace_serve::source::Sources;
 use millrace_serve::{Serve, server};
 use millrace_serve_postgres::Postgres;
 use millrace_store::secrets::Secrets;
@@ -21,7 +23,8 @@ async fn main() -> Result<(), lambda::Error> {
     if let Some(most) = environment.store_connections()? {
         store = store.connections(most);
     }
-    let serve = Serve::new(objects, secrets, Arc::new(store));
+    let sources = Sources::of(Datasource::OperationalStore, store);
+    let serve = Serve::new(objects, secrets, sources);
     let Some(address) = environment.listen()? else {
         serve.warm_up().await;
         return lambda::run_http(async |request| serve.handle(request).await).await;

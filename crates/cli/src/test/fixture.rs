@@ -1,13 +1,24 @@
-//! The tables that tests bring: made as publish would have made them, in a database that nothing else lies in.
+//! The tables that tests bring: made as publish would have made them, in a database that nothing else lies in, and as
+//! transform would have, in a lake of their own.
 
 use anyhow::Context;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, TimeUnit};
+use millrace_lake::{Commit, Lake, WriteKind};
+use millrace_model::definition::Datasource;
 use millrace_model::definition::endpoint_tests::{ColumnKind, TableRows};
 use millrace_model::definition::set::DefinitionSet;
+use millrace_model::keys;
 use millrace_model::query::{IndexNeed, index_needs};
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::sql::{identifier, qualified};
 use millrace_postgres::{Credentials, connect};
+use serde_json::Value;
 use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
 
 /// The database; one `millrace test` at a time has it.
 const DATABASE: &str = "millrace_tests";
@@ -16,6 +27,8 @@ const DATABASE: &str = "millrace_tests";
 pub struct Laid {
     /// Who may read them.
     pub reader: Credentials,
+    /// The lake that holds those that are published there.
+    pub lake: TempDir,
     /// The owner's connection, whose lock keeps the next one waiting.
     _client: Box<dyn Send>,
 }
@@ -68,8 +81,14 @@ pub async fn lay(
         })?;
         client.batch_execute(&format!("ANALYZE {name}")).await?;
     }
+    let lake = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let tables = tables.iter();
+    for (table, key) in tables.filter_map(|table| Some((table, in_lake(table, set)?))) {
+        lay_in_lake(lake.path(), &key, table).await?;
+    }
     Ok(Laid {
         reader,
+        lake,
         _client: Box::new(client),
     })
 }
@@ -127,6 +146,72 @@ fn definition(table: &TableRows, needs: &[IndexNeed]) -> String {
         literal(&table.relation)
     );
     sql
+}
+
+/// The key in the lake of a table that routes may read there.
+fn in_lake(table: &TableRows, set: &DefinitionSet) -> Option<String> {
+    let target = format!("{}.{}", table.schema, table.relation);
+    set.pipelines.values().find_map(|pipeline| {
+        let published = pipeline.published(Datasource::Lake, &target)?;
+        Some(keys::table(&pipeline.name, &published.table))
+    })
+}
+
+async fn lay_in_lake(lake: &Path, key: &str, table: &TableRows) -> anyhow::Result<()> {
+    let columns = table.columns.iter().map(|(name, kind)| {
+        let texts = table.rows.iter().map(|row| text(row.get(name)));
+        let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
+        let strictly = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
+        let values = cast_with_options(&texts, &in_arrow(*kind), &strictly);
+        let values = values.with_context(|| {
+            format!(
+                "the rows of {} do not fit its column {name}",
+                table.relation
+            )
+        })?;
+        Ok((name, values, true))
+    });
+    let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
+    let batch = RecordBatch::try_from_iter_with_nullable(columns)?;
+    let lake = Lake::at(&lake.display().to_string())?;
+    let mut writer = lake.writer(key, batch.schema());
+    writer.write(&batch).await?;
+    let commit = Commit {
+        kind: WriteKind::Append,
+        added: writer.finish().await?,
+        removed: Vec::new(),
+        schema: batch.schema(),
+        sequence: 1,
+        brought: None,
+        note: None,
+    };
+    lake.create(key, commit).await?;
+    Ok(())
+}
+
+/// A value as a text that becomes one of its column's type.
+fn text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The types that transform gives columns.
+fn in_arrow(kind: ColumnKind) -> DataType {
+    match kind {
+        ColumnKind::String | ColumnKind::Json => DataType::Utf8,
+        ColumnKind::Int => DataType::Int64,
+        ColumnKind::Double => DataType::Float64,
+        ColumnKind::Decimal => DataType::Decimal128(38, 9),
+        ColumnKind::Bool => DataType::Boolean,
+        ColumnKind::Date => DataType::Date32,
+        ColumnKind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    }
 }
 
 /// The types that publish gives columns.

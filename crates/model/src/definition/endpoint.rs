@@ -1,6 +1,6 @@
 //! An endpoint: what is served.
 
-use super::{SecretRef, millis};
+use super::{Datasource, SecretRef, millis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,8 +31,8 @@ pub struct Endpoint {
 pub struct Route {
     /// The path: `/quakes`, `/quakes/{id}`.
     pub path: String,
-    /// The store that answers: `operational_store`.
-    pub datasource: String,
+    /// The store that answers.
+    pub datasource: Datasource,
     /// One `SELECT`, with `:name` where a parameter is bound.
     pub query: String,
     /// The methods: `GET`, and `POST` where parameters may come as a JSON body.

@@ -8,7 +8,7 @@ pub use super::nesting::{Keep, Nesting, OnList, OnObject};
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
 pub use super::request::{Body, Method, Report, RequestForm, SideRequest, Slices, Windows};
-use super::{FieldPath, millis};
+use super::{Datasource, FieldPath, millis};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,11 +72,15 @@ impl Pipeline {
         levels
     }
 
-    /// What is published under that `schema.table`.
-    pub fn published(&self, target: &str) -> Option<&Publish> {
-        self.publish
-            .iter()
-            .find(|publish| publish.target() == target)
+    /// What is published under that `schema.table` to a store.
+    pub fn published(&self, to: Datasource, target: &str) -> Option<&Publish> {
+        let mut publishes = self.published_to(to);
+        publishes.find(|publish| publish.target() == target)
+    }
+
+    /// What is published to a store. Steps copy what goes to the operational store; the lake has its tables already.
+    pub fn published_to(&self, to: Datasource) -> impl Iterator<Item = &Publish> {
+        self.publish.iter().filter(move |publish| publish.to == to)
     }
 }
 
@@ -440,11 +444,11 @@ pub enum ColumnType {
 pub struct Publish {
     /// The table; `quakes__geometry_coordinates` names a child table of `quakes`.
     pub table: String,
-    /// The store: `operational_store`.
-    pub to: String,
-    /// The PostgreSQL schema.
+    /// The store.
+    pub to: Datasource,
+    /// The schema under which endpoints read it.
     pub schema: String,
-    /// The PostgreSQL table.
+    /// The table as which they do.
     pub relation: String,
 }
 

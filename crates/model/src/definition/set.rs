@@ -5,7 +5,7 @@ mod models;
 use super::parse::{self, Located};
 use super::pipeline::{Model, TableName};
 use super::problem::{Path, Problem, nearest, one_of};
-use super::{Connection, Endpoint, Pinned, Pipeline};
+use super::{Connection, Datasource, Endpoint, Pinned, Pipeline};
 use crate::query::Query;
 use std::collections::BTreeMap;
 
@@ -81,11 +81,15 @@ impl DefinitionSet {
             endpoint
                 .routes
                 .iter()
+                .filter(|route| route.datasource == Datasource::OperationalStore)
                 .filter_map(|route| Query::parse(&route.query).ok())
                 .any(|query| {
                     let mut relations = query.relations().iter();
                     relations.any(|(schema, table)| {
-                        found.published(&format!("{schema}.{table}")).is_some()
+                        let target = format!("{schema}.{table}");
+                        found
+                            .published(Datasource::OperationalStore, &target)
+                            .is_some()
                     })
                 })
         };
@@ -204,10 +208,11 @@ impl Parsed {
 
     /// No two pipelines publish under one name.
     fn check_targets(&self, problems: &mut Vec<Problem>) {
-        let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+        let mut taken: BTreeMap<(Datasource, String), &str> = BTreeMap::new();
         for (file, located) in self.pipelines.values() {
             for (index, publish) in located.definition.publish.iter().enumerate() {
-                match taken.get(&publish.target()) {
+                let target = (publish.to, publish.target());
+                match taken.get(&target) {
                     Some(other) if other != file => {
                         let path = Path::default().field("publish").index(index).field("as");
                         let message = format!(
@@ -217,7 +222,7 @@ impl Parsed {
                         problems.push(located.problem(file, &path, message));
                     }
                     _ => {
-                        taken.insert(publish.target(), file);
+                        taken.insert(target, file);
                     }
                 }
             }
@@ -260,13 +265,13 @@ impl Parsed {
         }
     }
 
-    /// Endpoints read what pipelines publish.
+    /// Endpoints read what pipelines publish, where they read it.
     fn check_relations(&self, problems: &mut Vec<Problem>) {
-        let published: Vec<String> = self
+        let published: Vec<(Datasource, String)> = self
             .pipelines
             .values()
             .flat_map(|(_, located)| &located.definition.publish)
-            .map(super::pipeline::Publish::target)
+            .map(|publish| (publish.to, publish.target()))
             .collect();
         for (file, located) in self.endpoints.values() {
             for route in &located.definition.routes {
@@ -275,29 +280,12 @@ impl Parsed {
                 };
                 for (schema, table) in query.relations() {
                     let relation = format!("{schema}.{table}");
-                    if published.contains(&relation) {
-                        continue;
-                    }
                     let path = Path::default()
                         .field("routes")
                         .field(&route.path)
                         .field("query");
-                    let names = || published.iter().map(String::as_str);
-                    let message = match nearest(&relation, names()) {
-                        Some(meant) => {
-                            format!("no pipeline publishes `{relation}`; did you mean `{meant}`?")
-                        }
-                        None if published.is_empty() => {
-                            format!(
-                                "no pipeline publishes `{relation}`, nor anything else; add it to a pipeline's `publish`"
-                            )
-                        }
-                        None => format!(
-                            "no pipeline publishes `{relation}`; published are {}",
-                            one_of(names())
-                        ),
-                    };
-                    problems.push(located.problem(file, &path, message));
+                    let message = not_published(&published, route.datasource, &relation);
+                    problems.extend(message.map(|message| located.problem(file, &path, message)));
                 }
             }
         }
@@ -314,6 +302,37 @@ impl Parsed {
             endpoints: definitions(self.endpoints),
         }
     }
+}
+
+/// What is to be said where nobody publishes a table to the store that is to be read.
+fn not_published(
+    published: &[(Datasource, String)],
+    to: Datasource,
+    relation: &str,
+) -> Option<String> {
+    let names = || {
+        let there = published.iter().filter(|(store, _)| *store == to);
+        there.map(|(_, name)| name.as_str())
+    };
+    if names().any(|name| name == relation) {
+        return None;
+    }
+    if let Some((elsewhere, _)) = published.iter().find(|(_, name)| name == relation) {
+        return Some(format!(
+            "`{relation}` is published to `{elsewhere}`, and this route reads `{to}`; add it to the pipeline's \
+             `publish` with `to: {to}`, or change the route's `datasource`"
+        ));
+    }
+    Some(match nearest(relation, names()) {
+        Some(meant) => format!("no pipeline publishes `{relation}`; did you mean `{meant}`?"),
+        None if names().next().is_none() => format!(
+            "no pipeline publishes `{relation}`, nor anything else; add it to a pipeline's `publish`"
+        ),
+        None => format!(
+            "no pipeline publishes `{relation}`; published are {}",
+            one_of(names())
+        ),
+    })
 }
 
 fn definitions<T>(parsed: BTreeMap<String, (String, Located<T>)>) -> BTreeMap<String, T> {

@@ -89,6 +89,34 @@ fn a_table_that_nobody_publishes_is_named_with_the_nearest() {
 }
 
 #[test]
+fn a_route_reads_what_is_published_to_its_own_datasource() {
+    let endpoint = ENDPOINT.replace("operational_store", "lake");
+    let mut files = sound();
+    files[2].1 = &endpoint;
+    assert_eq!(
+        parse(&files).1,
+        [
+            "endpoints/orders.yaml:5: routes[/orders].query: `sales.orders` is published to `operational_store`, and this \
+             route reads `lake`; add it to the pipeline's `publish` with `to: lake`, or change the route's `datasource`"
+        ]
+    );
+    // A name may be published to both; a route over the lake needs no index of the store.
+    let both = format!("{PIPELINE}  - {{ table: orders, to: lake, as: sales.orders }}\n");
+    files[1].1 = &both;
+    let (set, problems) = parse(&files);
+    assert_eq!(problems, Vec::<String>::new());
+    assert!(set.pin("orders").unwrap().endpoints.is_empty());
+    let twice = format!("{both}  - {{ table: orders, to: lake, as: sales.orders }}\n");
+    files[1].1 = &twice;
+    assert_eq!(
+        parse(&files).1,
+        [
+            "pipelines/orders.yaml:9: publish[2].as: `sales.orders` is there twice; give one of them another name"
+        ]
+    );
+}
+
+#[test]
 fn what_a_broken_pipeline_would_publish_is_not_missed_as_well() {
     let pipeline = PIPELINE.replace("write: upsert", "write: upset");
     let mut files = sound();

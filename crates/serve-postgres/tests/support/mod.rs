@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use http::{Request, Response};
+use millrace_model::definition::Datasource;
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::{Credentials, connect};
+use millrace_serve::source::Sources;
 use millrace_serve::{Serve, server};
 use millrace_serve_postgres::Postgres;
 use millrace_store::objects::{Folder, Objects};
@@ -21,6 +23,10 @@ use tokio_postgres::Client;
 /// The store as its reader sees it.
 fn reading(secrets: Arc<LocalSecrets>) -> Postgres {
     Postgres::new(secrets, "millrace/reader".to_owned())
+}
+
+fn sources(store: Postgres) -> Sources {
+    Sources::of(Datasource::OperationalStore, store)
 }
 
 /// Endpoints, and the store that they read.
@@ -64,7 +70,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path().join("lake")));
         let secrets = Arc::new(LocalSecrets::new(Some(dir.path().join("secrets.yaml")), []));
-        let serve = Serve::new(objects.clone(), secrets.clone(), Arc::new(reading(secrets)));
+        let serve = Serve::new(objects.clone(), secrets.clone(), sources(reading(secrets)));
         let place = Self {
             serve,
             objects,
@@ -83,7 +89,7 @@ impl Place {
         let file = self.dir.path().join("secrets.yaml");
         let secrets = Arc::new(LocalSecrets::new(Some(file), []));
         let source = reading(secrets.clone()).connections(connections);
-        Serve::new(self.objects.clone(), secrets, Arc::new(source))
+        Serve::new(self.objects.clone(), secrets, sources(source))
     }
 
     /// Puts the reader's secret, beside the consumers'.

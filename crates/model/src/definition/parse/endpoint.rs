@@ -3,8 +3,8 @@
 mod access;
 mod query;
 
-use super::pipeline::STORE;
 use super::{param, value};
+use crate::definition::Datasource;
 use crate::definition::endpoint::{Caching, Endpoint, Param, Route};
 use crate::definition::problem::{Path, Review};
 use crate::definition::wire::endpoint::{CachingForm, EndpointFile, RouteForm};
@@ -73,9 +73,8 @@ pub(super) fn validate(
 
 fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Route> {
     let in_path = review.accept(at, path_params(&path));
-    review.require(form.datasource == STORE, &at.field("datasource"), || {
-        format!("the only store that answers is `{STORE}`")
-    });
+    let at_datasource = at.field("datasource");
+    let datasource = review.accept(&at_datasource, Datasource::parse(&form.datasource));
     let methods = form.methods.unwrap_or_else(|| vec!["GET".to_owned()]);
     let mut known = BTreeSet::new();
     let sound = methods
@@ -122,7 +121,7 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
     };
     Some(Route {
         path,
-        datasource: form.datasource,
+        datasource: datasource?,
         query: sql?.0,
         methods,
         params,

@@ -3,17 +3,14 @@
 use super::{
     answer, format, incremental, model, paginate, personal_data, request, schedule, table, value,
 };
-use crate::definition::FieldPath;
 use crate::definition::pipeline::{
     Concurrency, CursorValue, Model, OnRefusal, Paginate, Pipeline, Publish, Resource, Slices,
     Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
 use crate::definition::wire::pipeline::{PipelineFile, PublishForm, ResourceForm};
+use crate::definition::{Datasource, FieldPath};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The only store that tables are published to.
-pub(super) const STORE: &str = "operational_store";
 
 pub(super) fn validate(
     wire: PipelineFile,
@@ -112,12 +109,15 @@ pub(super) fn validate(
         .collect();
 
     let at = root.field("publish");
-    unique(
-        wire.publish.iter().map(|form| form.target.as_str()),
-        &at,
-        "as",
-        review,
-    );
+    let mut taken = BTreeSet::new();
+    for (index, form) in wire.publish.iter().enumerate() {
+        let target = &form.target;
+        review.require(
+            taken.insert((&form.to, target)),
+            &at.index(index).field("as"),
+            || format!("`{target}` is there twice; give one of them another name"),
+        );
+    }
     let publish: Vec<Publish> = wire
         .publish
         .into_iter()
@@ -363,13 +363,11 @@ fn publish(
     let parent = form.table.split("__").next().unwrap_or(&form.table);
     known(parent, tables, "table", &at.field("table"), review);
     review.accept(&at.field("table"), value::identifier(&form.table));
-    review.require(form.to == STORE, &at.field("to"), || {
-        format!("tables are published to `{STORE}`")
-    });
+    let to = review.accept(&at.field("to"), Datasource::parse(&form.to));
     let (schema, relation) = review.accept(&at.field("as"), target(&form.target))?;
     Some(Publish {
         table: form.table,
-        to: form.to,
+        to: to?,
         schema,
         relation,
     })

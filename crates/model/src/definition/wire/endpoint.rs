@@ -44,8 +44,8 @@ pub(crate) struct MetadataForm {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouteForm {
-    /// The store that answers.
-    #[schemars(extend("enum" = ["operational_store"]))]
+    /// The store that answers: PostgreSQL, or the lake. It reads what is published there.
+    #[schemars(extend("enum" = ["operational_store", "lake"]))]
     pub(crate) datasource: String,
     /// One PostgreSQL `SELECT` over published tables, each named with its schema; `:name` binds a parameter.
     #[schemars(example = &"SELECT id, magnitude FROM seismology.quakes WHERE magnitude >= :min_magnitude")]

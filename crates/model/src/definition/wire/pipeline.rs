@@ -361,8 +361,8 @@ pub(crate) struct PublishForm {
     /// The table; `quakes__geometry_coordinates` names a child table of `quakes`.
     #[schemars(example = &"quakes")]
     pub(crate) table: String,
-    /// The store.
-    #[schemars(extend("enum" = ["operational_store"]))]
+    /// The store: PostgreSQL, into which the rows are copied; or the lake, where they lie already.
+    #[schemars(extend("enum" = ["operational_store", "lake"]))]
     pub(crate) to: String,
     /// Under which schema and name endpoints read it.
     #[serde(rename = "as")]

@@ -1,0 +1,200 @@
+//! One page of a route's answer: run, written while it comes, and remembered where it ended.
+
+use crate::plan::Plan;
+use crate::{bind, encode};
+use arrow::array::{ArrayRef, RecordBatch};
+use encode::Unwritten;
+use jiff::Timestamp;
+use millrace_engine::Error;
+use millrace_serve::source::{self, Asked, Cursor, Key, Page, Seal, Stretch, Writer};
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// What the caller asks.
+    pub asked: &'a Asked<'a>,
+    /// How the query is run.
+    pub plan: &'a Plan,
+    /// From where on.
+    pub cursor: Option<Cursor>,
+    /// What seals the next page's cursor.
+    pub seal: &'a Seal,
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The engine has none.
+    Engine(Error),
+    /// The answer became too large, at that row.
+    TooLarge(usize),
+    /// The cursor holds what is no value of its type.
+    BadCursor,
+    /// A parameter is beyond what can be compared.
+    BadValue(String),
+    /// A value is of a type that was not announced.
+    Unwritten(Unwritten),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Unwritten> for Trouble {
+    fn from(value: Unwritten) -> Self {
+        Self::Unwritten(value)
+    }
+}
+
+/// Runs a query for one page.
+pub async fn fetch(request: &Request<'_>) -> Result<Page, Trouble> {
+    let pages = &request.plan.pages;
+    let (null, mut skip) = match &request.cursor {
+        None => (None, 0),
+        Some(Cursor::Rows(rows)) => (None, *rows),
+        Some(Cursor::Behind { key, seen, .. }) => (
+            Some(key.iter().map(Option::is_none).collect::<Vec<_>>()),
+            *seen,
+        ),
+    };
+    let mut page = Builder::new(request, pages.keys.as_deref().unwrap_or_default());
+    for stretch in pages.stretches(null.as_deref()) {
+        page.read(&stretch, std::mem::take(&mut skip)).await?;
+        if page.full {
+            break;
+        }
+    }
+    page.finish()
+}
+
+/// A page that is being written.
+struct Builder<'a> {
+    request: &'a Request<'a>,
+    keys: &'a [Key],
+    writer: Writer<'a>,
+    /// Whether there is a row behind the page.
+    full: bool,
+    /// The last row's values by which rows are ordered.
+    last: Vec<Option<Vec<u8>>>,
+    /// How many rows up to the last one have these.
+    seen: u64,
+}
+
+impl<'a> Builder<'a> {
+    fn new(request: &'a Request<'a>, keys: &'a [Key]) -> Self {
+        let (last, seen) = match &request.cursor {
+            Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
+            _ => (Vec::new(), 0),
+        };
+        let columns = source::Plan::columns(request.plan);
+        Self {
+            request,
+            keys,
+            writer: Writer::new(request.asked, columns),
+            full: false,
+            last,
+            seen,
+        }
+    }
+
+    /// Reads a stretch's rows, one more than the page still takes, and passes over the first of them.
+    async fn read(&mut self, stretch: &Stretch, skip: u64) -> Result<(), Trouble> {
+        let skip = usize::try_from(skip).map_err(|_| Trouble::BadCursor)?;
+        let wanted = (self.writer.room() + 1).saturating_add(skip);
+        let statement = self.request.plan.statement(stretch, wanted).await?;
+        let values = self.values(stretch)?;
+        let mut rows = statement.rows(&values, Timestamp::now()).await?;
+        let mut passed = 0;
+        while let Some(batch) = rows.next().await? {
+            let first = (skip - passed).min(batch.num_rows());
+            passed += first;
+            for row in first..batch.num_rows() {
+                if self.writer.room() == 0 {
+                    self.full = true;
+                    return Ok(());
+                }
+                self.append(&batch, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is bound: the parameters' values, and behind them the cursor's.
+    fn values(&self, stretch: &Stretch) -> Result<Vec<ArrayRef>, Trouble> {
+        let Request { asked, plan, .. } = self.request;
+        let values = asked.arguments.bound(&asked.route.bound);
+        let values = values.into_iter().zip(&plan.parameters);
+        let mut values: Vec<ArrayRef> = values
+            .map(|(value, kind)| bind::array(value, kind))
+            .collect::<Result<_, _>>()
+            .map_err(Trouble::BadValue)?;
+        if let Some(Cursor::Behind { key, .. }) = &self.request.cursor {
+            for at in &stretch.bound {
+                let value = encode::unkept(key[*at].as_deref(), &plan.keys[*at]);
+                values.push(value.ok_or(Trouble::BadCursor)?);
+            }
+        }
+        Ok(values)
+    }
+
+    fn append(&mut self, batch: &RecordBatch, row: usize) -> Result<(), Trouble> {
+        let json = &self.request.plan.json;
+        self.writer.push(&Values { batch, row, json })?;
+        if self.writer.is_too_large() {
+            return Err(Trouble::TooLarge(self.writer.rows()));
+        }
+        let keys = self.keys.iter();
+        let own: Vec<Option<Vec<u8>>> = keys
+            .map(|key| encode::kept(batch.column(key.place), row))
+            .collect();
+        self.seen = if own == self.last { self.seen + 1 } else { 1 };
+        self.last = own;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Page, Trouble> {
+        let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
+        let rows = before + self.writer.rows() as u64;
+        let next = self.full.then(|| {
+            // What a caller does not see must not stand in its cursor either.
+            let cursor = if self.keys.is_empty() || !self.request.asked.masked.is_empty() {
+                Cursor::Rows(rows)
+            } else {
+                Cursor::Behind {
+                    key: std::mem::take(&mut self.last),
+                    seen: self.seen,
+                    rows,
+                }
+            };
+            cursor.encode(self.request.seal)
+        });
+        let page = self.writer.finish(next);
+        page.map_err(|message| Trouble::Unwritten(Unwritten(message)))
+    }
+}
+
+/// A row of a batch.
+struct Values<'a> {
+    batch: &'a RecordBatch,
+    row: usize,
+    json: &'a [bool],
+}
+
+impl source::Row for Values<'_> {
+    type Error = Unwritten;
+
+    fn json(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Unwritten> {
+        let values = self.batch.column(column);
+        encode::json(values, self.row, self.json[column], out)
+    }
+
+    fn csv(&self, column: usize, out: &mut Vec<u8>) -> Result<(), Unwritten> {
+        let values = self.batch.column(column);
+        encode::csv(values, self.row, self.json[column], out)
+    }
+
+    fn cell(&self, column: usize) -> Result<source::Cell<'_>, Unwritten> {
+        encode::cell(self.batch.column(column), self.row)
+    }
+}
