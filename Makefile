@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 SOURCE ?= sample
 ARCH ?= arm64
-FUNCTIONS := trigger ingest transform refine publish serve
+FUNCTIONS := trigger ingest transform refine publish serve serve-lake
 
 .PHONY: help run test check soak bench-ingest bench-transform bench-serve cloud stop build invoke deploy fmt schemas clean
 

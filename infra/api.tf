@@ -62,7 +62,7 @@ resource "aws_cloudwatch_log_group" "api" {
 }
 
 resource "aws_lambda_permission" "api" {
-  for_each = toset(["serve", "trigger"])
+  for_each = local.answering
 
   statement_id  = "api"
   action        = "lambda:InvokeFunction"

@@ -11,7 +11,7 @@ module "catalog" {
   root  = coalesce(var.definitions_dir, "${path.module}/..")
   title = var.name
   invoke_uris = {
-    for name in ["serve", "trigger"] :
+    for name in local.answering :
     name => "arn:${local.partition}:apigateway:${local.region}:lambda:path/2015-03-31/functions/${local.function_arns[name]}/invocations"
   }
   metered = length(var.metered_consumers) > 0
@@ -20,6 +20,9 @@ module "catalog" {
 # Names and ARNs are written down once, here, and not read from the resources: so the plan shows the API's document, the
 # policies and the state machine in full, and the trigger function and the state machine can name one another.
 locals {
+  # The functions that API Gateway asks.
+  answering = setintersection(["serve", "serve-lake", "trigger"], keys(module.catalog.functions))
+
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
   # `id`, which both majors of the provider have.
@@ -45,6 +48,7 @@ locals {
     operators_secret    = local.own_secrets.operators
     store_owner_secret  = local.own_secrets.store_owner
     store_reader_secret = local.own_secrets.store_reader
+    seal_secret         = local.own_secrets.seal
     # The rest of its disk is for the log of what it does, and for Lambda.
     refine_spill_mib = tostring(module.catalog.functions.refine.disk_mb - 256)
   }

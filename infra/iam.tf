@@ -14,34 +14,39 @@ locals {
     refine    = ["definitions/pinned/", "tables/", "quarantine/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
     serve     = concat(["definitions/endpoints/"], local.quotas[*].prefix)
+    # Which table a route means is for the pipelines' `publish` to say.
+    serve-lake = concat(["definitions/endpoints/", "definitions/pipelines/", "tables/"], local.quotas[*].prefix)
   }
 
   lake_reads = {
-    trigger   = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest    = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
-    transform = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
-    refine    = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
-    publish   = ["definitions/pinned/*", "tables/*", "runs/*"]
-    serve     = concat(["definitions/endpoints/*"], local.quotas[*].objects)
+    trigger    = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
+    ingest     = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
+    transform  = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
+    refine     = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
+    publish    = ["definitions/pinned/*", "tables/*", "runs/*"]
+    serve      = concat(["definitions/endpoints/*"], local.quotas[*].objects)
+    serve-lake = concat(["definitions/endpoints/*", "definitions/pipelines/*", "tables/*"], local.quotas[*].objects)
   }
 
   lake_writes = {
-    trigger   = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest    = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
-    transform = ["tables/*", "quarantine/*", "runs/*"]
-    refine    = ["tables/*", "quarantine/*", "runs/*"]
-    publish   = ["runs/*"]
-    serve     = local.quotas[*].objects
+    trigger    = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
+    ingest     = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
+    transform  = ["tables/*", "quarantine/*", "runs/*"]
+    refine     = ["tables/*", "quarantine/*", "runs/*"]
+    publish    = ["runs/*"]
+    serve      = local.quotas[*].objects
+    serve-lake = local.quotas[*].objects
   }
 
   # Of two writers of one segment the loser removes its bytes; so does a table's writer whose commit did not come about.
   lake_deletes = {
-    trigger   = []
-    ingest    = ["raw/*/segment/*"]
-    transform = ["tables/*"]
-    refine    = ["tables/*"]
-    publish   = []
-    serve     = []
+    trigger    = []
+    ingest     = ["raw/*/segment/*"]
+    transform  = ["tables/*"]
+    refine     = ["tables/*"]
+    publish    = []
+    serve      = []
+    serve-lake = []
   }
 
   readable_secrets = {
@@ -51,16 +56,22 @@ locals {
     refine    = []
     publish   = [local.own_secrets.store_owner]
     serve     = concat(sort(module.catalog.secrets.serve), [local.own_secrets.store_reader])
+    # Where it is not deployed, it has no secret of its own either.
+    serve-lake = concat(
+      sort(module.catalog.secrets.serve),
+      [for name in ["serve-lake"] : local.own_secrets.seal if contains(keys(module.catalog.functions), name)],
+    )
   }
 
   # A refresh token may be good for one use: the next one is written back.
   writable_secrets = {
-    trigger   = []
-    ingest    = sort(module.catalog.written_secrets)
-    transform = []
-    refine    = []
-    publish   = []
-    serve     = []
+    trigger    = []
+    ingest     = sort(module.catalog.written_secrets)
+    transform  = []
+    refine     = []
+    publish    = []
+    serve      = []
+    serve-lake = []
   }
 
   step_statements = {
@@ -102,7 +113,7 @@ locals {
             Condition = { StringLike = { "s3:prefix" = ["definitions/endpoints/*"] } }
           },
           { Sid = "ReadEarlierDefinitions", Effect = "Allow", Action = ["s3:GetObjectVersion"], Resource = ["${local.lake_arn}/definitions/endpoints/*"] },
-        ] : statement if name == "serve"
+        ] : statement if contains(["serve", "serve-lake"], name)
       ],
       name != "trigger" ? [] : [
         { Sid = "StartRuns", Effect = "Allow", Action = ["states:StartExecution"], Resource = [local.state_machine_arn] },

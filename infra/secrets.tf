@@ -3,6 +3,7 @@ locals {
     store_owner  = coalesce(var.secret_names.store_owner, "${var.name}/store/owner")
     store_reader = coalesce(var.secret_names.store_reader, "${var.name}/store/reader")
     operators    = coalesce(var.secret_names.operators, "${var.name}/operators")
+    seal         = coalesce(var.secret_names.seal, "${var.name}/serve/seal")
   }
 
   secret_descriptions = merge(
@@ -13,6 +14,9 @@ locals {
       (local.own_secrets.store_reader) = "Operational store, reader: JSON with host, port, dbname, username, password, sslmode"
       (local.own_secrets.operators)    = "Keys of the control API: JSON, caller to key"
     },
+    contains(keys(module.catalog.functions), "serve-lake") ? {
+      (local.own_secrets.seal) = "What cursors over the lake are sealed with: a long random text"
+    } : {},
   )
 
   # Secrets Manager puts a dash and six characters behind a secret's name in its ARN.

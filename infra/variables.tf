@@ -72,8 +72,8 @@ variable "functions" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.functions) : contains(["trigger", "ingest", "transform", "refine", "publish", "serve"], name)])
-    error_message = "The functions are trigger, ingest, transform, refine, publish and serve."
+    condition     = alltrue([for name in keys(var.functions) : contains(["trigger", "ingest", "transform", "refine", "publish", "serve", "serve-lake"], name)])
+    error_message = "The functions are trigger, ingest, transform, refine, publish, serve and serve-lake."
   }
 }
 
@@ -138,11 +138,12 @@ variable "s3_use_path_style" {
 # Secrets
 
 variable "secret_names" {
-  description = "Names of Millrace's own secrets: the operational store's owner and reader, and the control API's keys."
+  description = "Names of Millrace's own secrets: the operational store's owner and reader, the control API's keys, and what cursors over the lake are sealed with."
   type = object({
     store_owner  = optional(string)
     store_reader = optional(string)
     operators    = optional(string)
+    seal         = optional(string)
   })
   default = {}
 }

@@ -82,6 +82,7 @@ def _put_secrets(instance: Instance) -> None:
         f"{NAME}/store/owner": instance.facts["store"]["owner"],
         f"{NAME}/store/reader": instance.facts["store"]["reader"],
         f"{NAME}/operators": {"local": keys["operator"]},
+        f"{NAME}/serve/seal": keys.setdefault("seal", secrets.token_urlsafe(32)),
     }
     client = aws.client(instance, "secretsmanager")
     for name in instance.facts["secrets"]:

@@ -1,7 +1,11 @@
 locals {
+  # Nobody pays for, or waits on the deployment of, a function that no route is sent to.
+  reads_lake = anytrue([for route in local.routes : route.function == "serve-lake"])
+  functions  = { for name, function in local.all_functions : name => function if name != "serve-lake" || local.reads_lake }
+
   # One entry a function: its name is its folder's, its binary's and its Lambda's. `environment` says which value each
   # variable gets; the values themselves are known where the resources are.
-  functions = {
+  all_functions = {
     trigger = {
       description = "Starts runs, conducts them, answers the control API"
       memory_mb   = 256
@@ -61,6 +65,17 @@ locals {
       environment = {
         MILLRACE_LAKE         = "lake"
         MILLRACE_STORE_SECRET = "store_reader_secret"
+      }
+    }
+    serve-lake = {
+      description = "Answers the endpoints' routes that read the lake"
+      # A whole core comes with it. Half is for queries and for rows that are asked again and again.
+      memory_mb        = 1769
+      timeout_seconds  = 30
+      reaches_database = false
+      environment = {
+        MILLRACE_LAKE        = "lake"
+        MILLRACE_SEAL_SECRET = "seal_secret"
       }
     }
   }

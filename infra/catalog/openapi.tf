@@ -13,6 +13,8 @@ locals {
         fields      = coalesce(try(route.fields, null), [])
         auth        = try(route.auth, null)
         quota       = try(route.quota, null)
+        # One function a datasource, each with only what it needs linked in.
+        function = try(route.datasource, null) == "lake" ? "serve-lake" : "serve"
       }
     ]
   ])
@@ -63,7 +65,7 @@ locals {
           [for param in local.paging : param if method == "get" && !contains(route.params[*].name, param.name)],
           [for name, param in local.choices : param if method == "get" && length(route[name]) > 0],
         )
-        function = "serve"
+        function = route.function
         # A usage plan's key says whom to count a request for. It is no credential: who may ask is decided by serve.
         metered = var.metered
       }

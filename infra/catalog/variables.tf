@@ -9,11 +9,8 @@ variable "title" {
 }
 
 variable "invoke_uris" {
-  description = "Where API Gateway invokes the functions that answer HTTP: the URIs of `serve` and `trigger`."
-  type = object({
-    serve   = string
-    trigger = string
-  })
+  description = "Where API Gateway invokes the functions that answer HTTP: the URIs of `serve`, of `serve-lake` where a route reads the lake, and of `trigger`."
+  type        = map(string)
 }
 
 variable "metered" {

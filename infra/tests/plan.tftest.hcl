@@ -182,6 +182,39 @@ run "least_privilege" {
   }
 }
 
+run "in_the_lake" {
+  command = plan
+
+  variables {
+    definitions_dir = "catalog/tests/fixtures/in-the-lake"
+  }
+
+  assert {
+    condition     = keys(aws_lambda_function.this) == ["ingest", "publish", "refine", "serve", "serve-lake", "transform", "trigger"]
+    error_message = "A function for routes that read the lake stands where there are such routes."
+  }
+
+  assert {
+    condition     = keys(aws_lambda_permission.api) == ["serve", "serve-lake", "trigger"] && contains(keys(aws_secretsmanager_secret.this), "millrace/serve/seal")
+    error_message = "The gateway may ask it, and there is a secret to seal its cursors with."
+  }
+
+  assert {
+    condition = {
+      for statement in jsondecode(aws_iam_role_policy.function["serve-lake"].policy).Statement :
+      statement.Sid => [for resource in statement.Resource : regex("[^:]*$", trimprefix(resource, "arn:aws:s3:::millrace-lake-111122223333-eu-central-1"))]
+      if statement.Sid != "WriteLog"
+      } == {
+      ListLake               = [""]
+      ReadLake               = ["/definitions/endpoints/*", "/definitions/pipelines/*", "/tables/*"]
+      ReadSecrets            = ["millrace/consumers-??????", "millrace/readers-??????", "millrace/serve/seal-??????"]
+      ListEarlierDefinitions = [""]
+      ReadEarlierDefinitions = ["/definitions/endpoints/*"]
+    }
+    error_message = "It reads tables, definitions and its secrets, and writes nothing."
+  }
+}
+
 run "task_and_state_machine" {
   command = plan
 

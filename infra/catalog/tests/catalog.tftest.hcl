@@ -174,6 +174,27 @@ run "metered" {
   }
 }
 
+run "in_the_lake" {
+  command = plan
+
+  variables {
+    root        = "tests/fixtures/in-the-lake"
+    invoke_uris = { serve = "arn:serve", serve-lake = "arn:serve-lake", trigger = "arn:trigger" }
+  }
+
+  assert {
+    condition = {
+      for path in ["/quakes", "/reports"] : path => output.openapi.paths[path].get.x-amazon-apigateway-integration.uri
+    } == { "/quakes" = "arn:serve", "/reports" = "arn:serve-lake" }
+    error_message = "Each route goes to the function of its datasource."
+  }
+
+  assert {
+    condition     = contains(keys(output.functions), "serve-lake") && output.functions.serve-lake.environment.MILLRACE_SEAL_SECRET == "seal_secret"
+    error_message = "Where a route reads the lake, there is a function for it."
+  }
+}
+
 run "claimed_twice" {
   command = plan
 
