@@ -1,4 +1,5 @@
-"""Lookups by key: Millrace's serve against pgbench, ROAPI and Datasette, on this machine, one after the other.
+"""Lookups by key: Millrace's serve against pgbench, ROAPI and Datasette, and over the lake against ROAPI, on this machine,
+one after the other.
 
 Prints a table, and ends with status 1 where a target is missed. Everything that it starts ends with it.
 """
@@ -49,7 +50,19 @@ routes:
     query: {QUERY}
     params: [{{ name: id, type: int }}]
 """
+#: What makes the table that the lake's datasource is asked for, as `quakes_to_lake` writes it.
+PIPELINE = """
+pipeline: bench
+description: What make bench-serve asks for
+resources:
+  - { name: quakes, connection: none, path: /quakes, records: items, key: [id] }
+tables:
+  - { name: quakes, from: quakes, write: upsert, key: [id] }
+publish:
+  - { table: quakes, to: lake, as: bench.quakes }
+"""
 # What issue 5 demands.
+TIMES_ROAPI_ON_PARQUET = 3.0
 SHARE_OF_PGBENCH, P99_MS, TIMES_OTHERS, OWN_MS, TIMES_IDLE, BINARY_MIB = 0.40, 3.0, 15.0, 1.0, 1.5, 20
 #: How often each function is started cold.
 STARTS = 40
@@ -61,6 +74,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=10, help="how long each is measured")
     parser.add_argument("--clients", type=int, default=4, help="connections of pgbench, of wrk, and to PostgreSQL")
     parser.add_argument("--serve", type=pathlib.Path, default=ROOT / "target/release/serve", help="the function's binary")
+    parser.add_argument("--serve-lake", type=pathlib.Path, default=ROOT / "target/release/serve-lake", help="the same, for the lake")
+    parser.add_argument("--quakes-to-lake", type=pathlib.Path, default=ROOT / "target/debug/examples/quakes_to_lake")
     parser.add_argument("--idle", type=pathlib.Path, default=ROOT / "target/release/examples/idle", help="a Lambda that does nothing")
     parser.add_argument("--floor", type=pathlib.Path, default=ROOT / "target/release/examples/floor", help="one that asks the store once")
     parser.add_argument("--millrace", type=pathlib.Path, default=ROOT / "target/debug/millrace")
@@ -94,6 +109,7 @@ class Bench:
             self.target("ms at the 99th percentile", served[2], P99_MS, "{:.2f}", most=True)
             if self.options.others:
                 self.others(store, served[0])
+            self.lake()
             own = self.lambda_times(store)
             one_client, query_ms, query_p99 = self.pgbench(store, clients=1)
             self.line("Lambda handler, one after another", 1000 / statistics.mean(own), statistics.median(own), own[int(len(own) * 0.99)])
@@ -146,6 +162,24 @@ class Bench:
         self.line("Datasette", *datasette)
         self.target("times ROAPI's", served / roapi[0], TIMES_OTHERS, "{:.0f}")
         self.target("times Datasette's", served / datasette[0], TIMES_OTHERS, "{:.0f}")
+
+    def lake(self) -> None:
+        """The datasource `lake`, and ROAPI on the very file of its table."""
+        folder = self.folder / "the-lake"
+        for kind, name, text in (("pipelines", "bench", PIPELINE), ("endpoints", "quake", ENDPOINT.replace("operational_store", "lake"))):
+            (folder / "definitions" / kind).mkdir(parents=True)
+            (folder / "definitions" / kind / f"{name}.yaml").write_text(text)
+        subprocess.run([self.options.quakes_to_lake, folder, str(self.rows)], check=True)
+        with self.serve_lake(folder) as url:
+            served = self.wrk(url, "/quakes/")
+        self.line("millrace serve-lake, server mode", *served)
+        if not self.options.others:
+            return
+        parquet = next((folder / "tables/bench/quakes").glob("*.parquet"))
+        with self.roapi(parquet) as url:
+            roapi = self.wrk(url, "/api/tables/quakes?filter[id]=")
+        self.line("ROAPI on the same Parquet", *roapi)
+        self.target("times ROAPI's on the same Parquet", served[0] / roapi[0], TIMES_ROAPI_ON_PARQUET, "{:.1f}")
 
     def lambda_times(self, store: dict) -> list[float]:
         """How long the handler takes from an event to its answer, in milliseconds, sorted."""
@@ -225,9 +259,21 @@ class Bench:
             yield url
 
     @contextlib.contextmanager
-    def roapi(self, csv: pathlib.Path) -> Iterator[str]:
+    def serve_lake(self, lake: pathlib.Path) -> Iterator[str]:
         port = free_port()
-        command = [str(self.options.others / "roapi"), "--table", f"quakes={csv}", "--addr-http", f"127.0.0.1:{port}",
+        secrets = self.folder / "seal.json"
+        secrets.write_text(json.dumps({"seal": "for as long as the bench takes"}))
+        environment = {
+            **os.environ, "MILLRACE_LAKE": str(lake), "MILLRACE_SEAL_SECRET": "seal", "MILLRACE_SECRETS_FILE": str(secrets),
+            "MILLRACE_LISTEN": f"127.0.0.1:{port}", "RUST_LOG": "warn", "AWS_REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        with process([str(self.options.serve_lake)], f"http://127.0.0.1:{port}/quakes/1", self.folder, environment) as url:
+            yield url
+
+    @contextlib.contextmanager
+    def roapi(self, table: pathlib.Path) -> Iterator[str]:
+        port = free_port()
+        command = [str(self.options.others / "roapi"), "--table", f"quakes={table}", "--addr-http", f"127.0.0.1:{port}",
                    "--addr-postgres", f"127.0.0.1:{free_port()}"]
         with process(command, f"http://127.0.0.1:{port}/api/tables/quakes?limit=1", self.folder) as url:
             yield url
