@@ -4,8 +4,11 @@
 # bucket, and a GetObject carries no prefix. `IfExists` lets it count for GetObject, and holds every list that names a
 # prefix to those below.
 locals {
-  # Where serve counts what callers have used, if there is anything to count.
-  quotas = module.catalog.quotas ? [{ prefix = "quotas/", objects = "quotas/*" }] : []
+  # What serve keeps in the lake, if there is anything to keep: how much of their quotas callers have used, and answers as
+  # files.
+  has_exports     = length(module.catalog.exports) > 0
+  served_prefixes = [for prefix, is_used in { "exports/" = local.has_exports, "quotas/" = module.catalog.quotas } : prefix if is_used]
+  served_objects  = [for prefix in local.served_prefixes : "${prefix}*"]
 
   lake_prefixes = {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
@@ -13,9 +16,9 @@ locals {
     transform = ["definitions/pinned/", "raw/", "state/", "tables/", "quarantine/", "runs/"]
     refine    = ["definitions/pinned/", "tables/", "quarantine/", "runs/"]
     publish   = ["definitions/pinned/", "tables/", "runs/"]
-    serve     = concat(["definitions/endpoints/"], local.quotas[*].prefix)
+    serve     = concat(["definitions/endpoints/"], local.served_prefixes)
     # Which table a route means is for the pipelines' `publish` to say.
-    serve-lake = concat(["definitions/endpoints/", "definitions/pipelines/", "tables/"], local.quotas[*].prefix)
+    serve-lake = concat(["definitions/endpoints/", "definitions/pipelines/", "tables/"], local.served_prefixes)
   }
 
   lake_reads = {
@@ -24,8 +27,8 @@ locals {
     transform  = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
     refine     = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
     publish    = ["definitions/pinned/*", "tables/*", "runs/*"]
-    serve      = concat(["definitions/endpoints/*"], local.quotas[*].objects)
-    serve-lake = concat(["definitions/endpoints/*", "definitions/pipelines/*", "tables/*"], local.quotas[*].objects)
+    serve      = concat(["definitions/endpoints/*"], local.served_objects)
+    serve-lake = concat(["definitions/endpoints/*", "definitions/pipelines/*", "tables/*"], local.served_objects)
   }
 
   lake_writes = {
@@ -34,8 +37,8 @@ locals {
     transform  = ["tables/*", "quarantine/*", "runs/*"]
     refine     = ["tables/*", "quarantine/*", "runs/*"]
     publish    = ["runs/*"]
-    serve      = local.quotas[*].objects
-    serve-lake = local.quotas[*].objects
+    serve      = local.served_objects
+    serve-lake = local.served_objects
   }
 
   # Of two writers of one segment the loser removes its bytes; so does a table's writer whose commit did not come about.

@@ -56,31 +56,88 @@ resource "aws_s3_bucket_policy" "lake" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "lake" {
-  count = var.lake_noncurrent_days == null ? 0 : 1
+  count = var.lake_noncurrent_days == null && !local.has_exports ? 0 : 1
 
   bucket = aws_s3_bucket.lake.id
 
-  rule {
-    id     = "replaced-versions-and-unfinished-uploads"
-    status = "Enabled"
+  dynamic "rule" {
+    for_each = var.lake_noncurrent_days[*]
 
-    filter {}
+    content {
+      id     = "replaced-versions-and-unfinished-uploads"
+      status = "Enabled"
 
-    noncurrent_version_expiration {
-      noncurrent_days = var.lake_noncurrent_days
+      filter {}
+
+      noncurrent_version_expiration {
+        noncurrent_days = rule.value
+      }
+
+      abort_incomplete_multipart_upload {
+        days_after_initiation = rule.value
+      }
+
+      expiration {
+        # A deletion's marker goes when nothing is left behind it.
+        expired_object_delete_marker = true
+      }
     }
+  }
 
-    abort_incomplete_multipart_upload {
-      days_after_initiation = var.lake_noncurrent_days
-    }
+  dynamic "rule" {
+    for_each = local.has_exports ? ["exports"] : []
 
-    expiration {
-      # A deletion's marker goes when nothing is left behind it.
-      expired_object_delete_marker = true
+    content {
+      id     = rule.value
+      status = "Enabled"
+
+      filter {
+        prefix = "exports/"
+      }
+
+      # Who asked for files has a day to fetch them.
+      expiration {
+        days = 1
+      }
+
+      noncurrent_version_expiration {
+        noncurrent_days = 1
+      }
     }
   }
 
   depends_on = [aws_s3_bucket_versioning.lake]
+}
+
+# Whoever asks for a whole answer leaves a notice in the lake, and the function that reads the datasource is told of it.
+resource "aws_s3_bucket_notification" "lake" {
+  count = local.has_exports ? 1 : 0
+
+  bucket = aws_s3_bucket.lake.id
+
+  dynamic "lambda_function" {
+    for_each = module.catalog.exports
+
+    content {
+      lambda_function_arn = aws_lambda_function.this[lambda_function.key].arn
+      events              = ["s3:ObjectCreated:*"]
+      filter_prefix       = "exports/"
+      filter_suffix       = "/${lambda_function.value}.todo"
+    }
+  }
+
+  depends_on = [aws_lambda_permission.exports]
+}
+
+resource "aws_lambda_permission" "exports" {
+  for_each = module.catalog.exports
+
+  statement_id   = "exports"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.this[each.key].function_name
+  principal      = "s3.amazonaws.com"
+  source_arn     = local.lake_arn
+  source_account = local.account
 }
 
 # The definitions as they are written. A change reaches the endpoints within half a minute and the pipelines with their

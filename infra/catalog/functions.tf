@@ -59,8 +59,9 @@ locals {
       description = "Answers the endpoints' routes"
       # CPU comes with memory, and cold starts and TLS want CPU.
       memory_mb = 512
-      # A second behind API Gateway's own 29, so that a query stopped at its time limit still gets its answer out.
-      timeout_seconds  = 30
+      # A second behind API Gateway's own 29, so that a query stopped at its time limit still gets its answer out; whole
+      # answers as files take as long as Lambda allows.
+      timeout_seconds  = can(local.exports.serve) ? 900 : 30
       reaches_database = true
       environment = {
         MILLRACE_LAKE         = "lake"
@@ -71,7 +72,7 @@ locals {
       description = "Answers the endpoints' routes that read the lake"
       # A whole core comes with it. Half is for queries and for rows that are asked again and again.
       memory_mb        = 1769
-      timeout_seconds  = 30
+      timeout_seconds  = can(local.exports.serve-lake) ? 900 : 30
       reaches_database = false
       environment = {
         MILLRACE_LAKE        = "lake"

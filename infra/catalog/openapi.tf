@@ -15,6 +15,7 @@ locals {
         quota       = try(route.quota, null)
         # One function a datasource, each with only what it needs linked in.
         function = try(route.datasource, null) == "lake" ? "serve-lake" : "serve"
+        export   = coalesce(try(route.export, null), false)
       }
     ]
   ])
@@ -32,6 +33,12 @@ locals {
     uuid      = { type = "string", format = "uuid" }
   }
 
+  # The functions of which callers may have whole answers as files, and the datasource that each reads.
+  exports = {
+    for function, datasource in { serve = "operational_store", serve-lake = "lake" } : function => datasource
+    if anytrue([for route in local.routes : route.export && route.function == function])
+  }
+
   # How every endpoint's route pages.
   paging = [
     { name = "limit", in = "query", required = false, schema = { type = "integer", format = "int64" } },
@@ -43,6 +50,8 @@ locals {
     sort   = { name = "sort", in = "query", required = false, schema = { type = "string" } }
     fields = { name = "fields", in = "query", required = false, schema = { type = "string" } }
   }
+
+  prefer = { name = "Prefer", in = "header", required = false, schema = { type = "string" } }
 
   endpoint_operations = flatten([
     for route in local.routes : [for method in route.methods : {
@@ -64,6 +73,7 @@ locals {
           ],
           [for param in local.paging : param if method == "get" && !contains(route.params[*].name, param.name)],
           [for name, param in local.choices : param if method == "get" && length(route[name]) > 0],
+          [for param in [local.prefer] : param if route.export],
         )
         function = route.function
         # A usage plan's key says whom to count a request for. It is no credential: who may ask is decided by serve.
@@ -72,10 +82,14 @@ locals {
     }]
   ])
 
-  path_params = { for name in ["name", "run"] : name => { name = name, in = "path", required = true, schema = { type = "string" } } }
+  path_params = { for name in ["name", "run", "export"] : name => { name = name, in = "path", required = true, schema = { type = "string" } } }
+
+  export_operations = length(local.exports) > 0 ? [
+    { path = "/exports/{export}", methods = ["get"], summary = "How far an export is, and where its files are", tag = "exports", parameters = [local.path_params.export], function = "serve" },
+  ] : []
 
   own_operations = [
-    for operation in [
+    for operation in concat(local.export_operations, [
       { path = "/openapi.json", methods = ["get"], summary = "The API's OpenAPI document", tag = "docs", parameters = [], function = "serve" },
       { path = "/docs", methods = ["get"], summary = "The API's documentation, to read and to try", tag = "docs", parameters = [], function = "serve" },
       { path = "/pipelines", methods = ["get"], summary = "The pipelines", tag = "control", parameters = [], function = "trigger" },
@@ -97,7 +111,7 @@ locals {
       },
       { path = "/runs/{run}", methods = ["get"], summary = "One run", tag = "control", parameters = [local.path_params.run], function = "trigger" },
       { path = "/runs/{run}/cancel", methods = ["post"], summary = "Cancel a run", tag = "control", parameters = [local.path_params.run], function = "trigger" },
-    ] :
+    ]) :
     {
       path    = operation.path
       methods = operation.methods

@@ -4,7 +4,7 @@ output "openapi" {
 
   precondition {
     condition     = length(local.claimed_twice) == 0
-    error_message = "More than one definition claims ${join(", ", local.claimed_twice)}: give each route a path of its own; /docs, /openapi.json, /pipelines and /runs are Millrace's."
+    error_message = "More than one definition claims ${join(", ", local.claimed_twice)}: give each route a path of its own; /docs, /exports, /openapi.json, /pipelines and /runs are Millrace's."
   }
 
   precondition {
@@ -36,6 +36,11 @@ output "written_secrets" {
 output "quotas" {
   description = "Whether a route has a quota: serve keeps count of it in the lake."
   value       = length([for route in local.routes : route if route.quota != null]) > 0
+}
+
+output "exports" {
+  description = "The functions that are notified of answers to be written as files: function => the datasource that it reads."
+  value       = local.exports
 }
 
 output "functions" {

@@ -303,8 +303,16 @@ run "one_more_endpoint" {
     condition = flatten([
       for statement in jsondecode(aws_iam_role_policy.function["serve"].policy).Statement : statement.Resource
       if statement.Sid == "WriteLake"
-    ]) == ["arn:aws:s3:::millrace-lake-111122223333-eu-central-1/quotas/*"]
-    error_message = "Where a route has a quota, serve writes how much of it is used, and nothing else."
+    ]) == [for prefix in ["exports", "quotas"] : "arn:aws:s3:::millrace-lake-111122223333-eu-central-1/${prefix}/*"]
+    error_message = "Where a route has a quota, or its answers are to be had as files, serve writes these, and nothing else."
+  }
+
+  assert {
+    condition = (
+      aws_s3_bucket_notification.lake[0].lambda_function[0].filter_suffix == "/operational_store.todo" && aws_lambda_permission.exports["serve"].source_account == "111122223333"
+      && [for rule in aws_s3_bucket_lifecycle_configuration.lake[0].rule : rule.expiration[0].days if rule.id == "exports"] == [1]
+    )
+    error_message = "serve is told of what is asked for as files, and these are gone behind a day."
   }
 }
 

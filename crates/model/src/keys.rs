@@ -1,6 +1,7 @@
 //! The keys under which things lie in the lake. No other module of any crate makes one.
 
 use crate::ledger::RunId;
+use std::fmt::Display;
 
 /// `definitions/<kind>s/<name>.yaml`; `kind` is `connection`, `pipeline` or `endpoint`.
 pub fn definition(kind: &str, name: &str) -> String {
@@ -120,6 +121,35 @@ pub fn limits(credential: &str, scope: Option<&str>) -> String {
 /// How much of a quota callers have used, by the digest of route, caller and window.
 pub fn quota(digest: &str) -> String {
     format!("quotas/{digest}.json")
+}
+
+/// The folder of what callers have asked for as files, with a slash at the end.
+pub const EXPORTS: &str = "exports/";
+
+/// What was asked for as files.
+pub fn export_job(export: impl Display) -> String {
+    format!("{EXPORTS}{export}/job.json")
+}
+
+/// How far the files are.
+pub fn export_state(export: impl Display) -> String {
+    format!("{EXPORTS}{export}/state.json")
+}
+
+/// One of the files.
+pub fn export_file(export: impl Display, number: u32, extension: &str) -> String {
+    format!("{EXPORTS}{export}/{number:05}.{extension}")
+}
+
+/// Tells whoever reads that datasource of something to make.
+pub fn export_notice(export: impl Display, datasource: &str) -> String {
+    format!("{EXPORTS}{export}/{datasource}.todo")
+}
+
+/// The export of which the notice at that key tells.
+pub fn export_of_notice(key: &str) -> Option<&str> {
+    let notice = key.strip_prefix(EXPORTS)?.strip_suffix(".todo")?;
+    Some(notice.split_once('/')?.0)
 }
 
 /// A run's entry in the ledger.

@@ -42,6 +42,31 @@ pub async fn run_http(
     .await
 }
 
+/// Answers API Gateway's requests, and S3's notifications of objects, each by its key, until Lambda ends this process.
+pub async fn run_http_and_objects(
+    answer: impl AsyncFn(http::Request<Bytes>) -> http::Response<Bytes>,
+    created: impl AsyncFn(&str) -> Result<(), Failure>,
+) -> Result<(), Error> {
+    run_events(answer, async |event| {
+        let message = "the event is neither a request of API Gateway's nor a notification of S3's";
+        let unknown = || Failure::new(FailureName::Internal, message);
+        for key in notified(&event).ok_or_else(unknown)? {
+            created(key).await?;
+        }
+        Ok(Value::Null)
+    })
+    .await
+}
+
+/// The keys of the objects of which an event of S3's notifies; none where it is another event. S3 encodes them as URLs;
+/// those that anybody is notified of have no letter that would be.
+fn notified(event: &Value) -> Option<Vec<&str>> {
+    let records = event.get("Records")?.as_array()?.iter();
+    records
+        .map(|record| record.pointer("/s3/object/key")?.as_str())
+        .collect()
+}
+
 /// Answers API Gateway's requests, and events of other kinds, until Lambda ends this process.
 pub async fn run_events(
     answer: impl AsyncFn(http::Request<Bytes>) -> http::Response<Bytes>,
@@ -136,6 +161,20 @@ mod tests {
             diagnostic.error_message,
             "the source asks for an hour's patience"
         );
+    }
+
+    #[test]
+    fn notified_objects_are_found_by_their_keys() {
+        let event = serde_json::json!({"Records": [
+            {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "exports/a/lake.todo", "size": 0}}}
+        ]});
+        assert_eq!(notified(&event), Some(vec!["exports/a/lake.todo"]));
+        for other in [
+            serde_json::json!({"Records": [{}]}),
+            serde_json::json!({"run": "x"}),
+        ] {
+            assert_eq!(notified(&other), None, "{other}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use millrace_model::definition::endpoint::Caching;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// What stands before the rows.
@@ -144,6 +145,19 @@ pub fn problem(problem: &Problem) -> Response<Bytes> {
     if let Some(seconds) = problem.retry_after {
         headers.insert(RETRY_AFTER, seconds.into());
     }
+    response
+}
+
+/// An answer of one object.
+pub fn one(data: &Value) -> Response<Bytes> {
+    let body = json!({ "data": [data], "error": [], "page": { "next": null } });
+    json(StatusCode::OK, body.to_string().into())
+}
+
+/// The same, of what is still to come.
+pub fn accepted(data: &Value) -> Response<Bytes> {
+    let mut response = one(data);
+    *response.status_mut() = StatusCode::ACCEPTED;
     response
 }
 

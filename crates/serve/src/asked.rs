@@ -26,7 +26,23 @@ pub struct Asked<'a> {
     pub format: Format,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// What a caller asks of a route with these arguments.
+    pub fn new(
+        route: &'a Served,
+        arguments: &'a Arguments,
+        caller: Option<&'a Caller>,
+        format: Format,
+    ) -> Self {
+        Self {
+            route,
+            arguments,
+            caller: caller.map_or("", |caller| caller.name.as_str()),
+            masked: masked(route, caller),
+            format,
+        }
+    }
+
     /// Everything that the answer depends on. The caller is a part of it: the next page's cursor is for nobody else.
     pub fn key(&self, dataset: Option<&Dataset>) -> Key {
         let mut digest = self.digest();
@@ -73,7 +89,7 @@ impl Asked<'_> {
 }
 
 /// The columns that a caller does not see.
-pub fn masked<'a>(route: &'a Served, caller: Option<&Caller>) -> Vec<&'a str> {
+fn masked<'a>(route: &'a Served, caller: Option<&Caller>) -> Vec<&'a str> {
     let lacks = |scope: &String| caller.is_none_or(|caller| !caller.scopes.contains(scope));
     let mask = route.route.mask.iter();
     mask.filter(|(_, scope)| lacks(scope))

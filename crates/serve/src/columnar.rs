@@ -6,6 +6,7 @@ mod builder;
 use crate::column::{Column, Kind};
 use crate::format::Format;
 use arrow_array::RecordBatch;
+use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use builder::Builder;
@@ -93,10 +94,22 @@ impl Columns {
         let batch = RecordBatch::try_new(self.schema, columns);
         let batch = batch.map_err(|error| error.to_string())?;
         match format {
-            Format::Parquet => parquet(&batch).map_err(|error| error.to_string()),
+            Format::Parquet => parquet(batch.schema(), &[batch]).map_err(|error| error.to_string()),
             _ => stream(&batch).map_err(|error| error.to_string()),
         }
     }
+}
+
+/// A Parquet file of the batches of a stream.
+pub(crate) fn parquet_of_stream(stream: &[u8]) -> Result<Vec<u8>, String> {
+    let told = |error: ArrowError| error.to_string();
+    let reader = StreamReader::try_new(stream, None).map_err(told)?;
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(told)?;
+    let schema = batches
+        .first()
+        .map(RecordBatch::schema)
+        .ok_or("there is no batch")?;
+    parquet(schema, &batches).map_err(|error| error.to_string())
 }
 
 fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
@@ -105,12 +118,14 @@ fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     writer.into_inner()
 }
 
-fn parquet(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
+fn parquet(schema: Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
-    writer.write(batch)?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
     writer.into_inner()
 }
 

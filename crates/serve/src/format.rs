@@ -3,9 +3,11 @@
 use crate::problem::Problem;
 use http::HeaderMap;
 use http::header::ACCEPT;
+use serde::{Deserialize, Serialize};
 
 /// A form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// The envelope.
     Json,
@@ -37,6 +39,17 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Arrow => "application/vnd.apache.arrow.stream",
             Self::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+
+    /// How names of files of that form end.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Arrow => "arrows",
+            Self::Parquet => "parquet",
         }
     }
 

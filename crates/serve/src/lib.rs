@@ -17,6 +17,7 @@ mod dataset;
 mod decimal;
 mod definitions;
 mod docs;
+mod export;
 mod format;
 mod openapi;
 mod pages;
@@ -41,7 +42,7 @@ use millrace_model::definition::endpoint::Route;
 use millrace_store::objects::Objects;
 use millrace_store::secrets::{Caller, Secrets};
 use problem::Problem;
-use routes::Served;
+use routes::{Served, Table};
 use source::Sources;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,14 +51,17 @@ use std::time::{Duration, Instant};
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// The endpoints.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Serve {
+    objects: Arc<dyn Objects>,
     definitions: Arc<Definitions>,
     access: Arc<Access>,
     limits: Arc<Limits>,
     quotas: Arc<Quotas>,
     cache: Arc<Cache>,
     sources: Sources,
+    /// Whether this process makes the files of exports; where it does not, somebody else is notified.
+    makes_exports: bool,
 }
 
 impl Serve {
@@ -67,22 +71,28 @@ impl Serve {
             definitions: Arc::new(Definitions::new(objects.clone())),
             access: Arc::new(Access::new(secrets)),
             limits: Arc::default(),
-            quotas: Arc::new(Quotas::new(objects)),
+            quotas: Arc::new(Quotas::new(objects.clone())),
             cache: Arc::default(),
             sources,
+            objects,
+            makes_exports: true,
         }
+    }
+
+    /// Leaves the files of exports to those whom the lake notifies of them ([`Serve::make_notified`]): a Lambda stands still
+    /// between two requests.
+    #[must_use]
+    pub fn notified_of_exports(mut self) -> Self {
+        self.makes_exports = false;
+        self
     }
 
     /// The same endpoints for several threads, each with its share of the sources; fewer where there is not enough of
     /// these.
     pub(crate) fn share(self, threads: usize) -> Vec<Self> {
         let share = |sources| Self {
-            definitions: self.definitions.clone(),
-            access: self.access.clone(),
-            limits: self.limits.clone(),
-            quotas: self.quotas.clone(),
-            cache: self.cache.clone(),
             sources,
+            ..self.clone()
         };
         self.sources.share(threads).into_iter().map(share).collect()
     }
@@ -102,14 +112,19 @@ impl Serve {
 
     /// Whether requests can be answered with data: the definitions are there, and the sources can be asked.
     pub(crate) async fn ready(&self) -> Result<(), Problem> {
-        self.definitions.table().await.map_err(|error| {
-            tracing::error!(%error, "the endpoints' definitions cannot be read");
-            Problem::unavailable()
-        })?;
+        self.table().await?;
         for (_, source) in self.sources.iter() {
             source.ready().await?;
         }
         Ok(())
+    }
+
+    /// The routes.
+    async fn table(&self) -> Result<Arc<Table>, Problem> {
+        self.definitions.table().await.map_err(|error| {
+            tracing::error!(%error, "the endpoints' definitions cannot be read");
+            Problem::unavailable()
+        })
     }
 
     /// Answers a request.
@@ -162,11 +177,9 @@ impl Serve {
         known: Option<Caller>,
     ) -> Result<Response<Bytes>, Problem> {
         let path = request.uri().path();
-        let table = self.definitions.table().await.map_err(|error| {
-            tracing::error!(%error, "the endpoints' definitions cannot be read");
-            Problem::unavailable()
-        })?;
-        let own = matches!(path, "/docs" | "/docs/" | "/openapi.json");
+        let table = self.table().await?;
+        let export = export::of_path(path);
+        let own = matches!(path, "/docs" | "/docs/" | "/openapi.json") || export.is_some();
         let found = table.find(path);
         if !own && found.is_none() {
             return Err(Problem::not_found(path));
@@ -182,6 +195,9 @@ impl Serve {
         if !allowed.split(", ").any(|name| name == method) {
             let problem = Problem::method(request.method().as_str(), allowed);
             return Ok(answer::allow(answer::problem(&problem), allowed));
+        }
+        if let Some(export) = export {
+            return self.export(export, request, known).await;
         }
         match found {
             Some((route, in_path)) => self.serve(&route, &in_path, request, known).await,

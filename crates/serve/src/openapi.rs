@@ -1,5 +1,7 @@
 //! The consumer's contract: OpenAPI 3.1, with the types that their sources give the columns.
 
+mod exports;
+
 use crate::column::{Column, Kind};
 use crate::format::Format;
 use crate::params::{
@@ -18,6 +20,9 @@ pub fn document(routes: &[Arc<Served>]) -> Bytes {
     let mut paths = Map::new();
     for route in routes {
         paths.insert(route.route.path.clone(), operations(route));
+    }
+    if routes.iter().any(|route| route.route.export) {
+        paths.insert("/exports/{export}".to_owned(), exports::operations());
     }
     let mut tags: Vec<(&str, &str)> = routes
         .iter()
@@ -46,7 +51,7 @@ pub fn document(routes: &[Arc<Served>]) -> Bytes {
                 "key": { "type": "apiKey", "in": "header", "name": "x-api-key" },
                 "bearer": { "type": "http", "scheme": "bearer" },
             },
-            "schemas": { "Problem": problem(), "Failure": failure(), "Page": page() },
+            "schemas": { "Problem": problem(), "Failure": failure(), "Page": page(), "Export": exports::schema() },
             "responses": responses(),
         },
     });
@@ -159,6 +164,12 @@ fn operation(route: &Served, method: &str) -> Value {
             } } },
         },
     });
+    let parameters = if definition.export {
+        responses["202"] = exports::accepted();
+        [parameters, vec![exports::prefer()]].concat()
+    } else {
+        parameters
+    };
     for format in Format::ALL {
         // Of what is no text OpenAPI 3.1 says nothing but its type.
         let content = match format {
@@ -411,6 +422,7 @@ fn responses() -> Value {
             "403",
             "The key, or what its holder may do, does not open this route.",
         ),
+        ("404", "There is no such thing, or not for this caller."),
         ("405", "The method is not allowed here."),
         (
             "406",

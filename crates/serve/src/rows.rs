@@ -1,14 +1,15 @@
 //! Answers with rows: what a request says is read, and a page is fetched, or taken out of memory.
 
-use crate::asked::{Asked, etag, has, masked};
+use crate::asked::{Asked, etag, has};
 use crate::cache::Kept;
 use crate::dataset::Dataset;
 use crate::format::Format;
+use crate::params::Arguments;
 use crate::problem::Problem;
 use crate::routes::Served;
 use crate::sent;
 use crate::source::Source;
-use crate::{Serve, answer, params};
+use crate::{Serve, answer, export, params};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use millrace_store::secrets::Caller;
@@ -26,20 +27,14 @@ impl Serve {
     ) -> Result<Response<Bytes>, Problem> {
         let definition = &route.route;
         let format = Format::accepted(request.headers())?;
-        let mut arguments = params::read(definition.into(), in_path, sent::of(request)?)?;
-        let no_claims = Map::new();
-        let claims = caller.map_or(&no_claims, |caller| &caller.claims);
-        params::add_claims(&mut arguments, &definition.params, claims)?;
-        let asked = Asked {
-            route,
-            arguments: &arguments,
-            caller: caller.map_or("", |caller| caller.name.as_str()),
-            masked: masked(route, caller),
-            format,
-        };
+        let arguments = arguments(route, in_path, request, caller)?;
+        let asked = Asked::new(route, &arguments, caller, format);
         // A process that lacks the route's source is not the one that the route's callers are sent to.
         let source = self.source(route);
         let source = source.ok_or_else(|| Problem::not_found(&definition.path))?;
+        if definition.export && export::is_wanted(request.headers()) {
+            return self.begin_export(&asked, request, caller).await;
+        }
         let dataset = dataset(source, route).await;
         let steady = dataset.as_deref().filter(|_| route.steady);
         let kept_by_callers = request.method() != Method::POST;
@@ -76,6 +71,21 @@ impl Serve {
         }
         Ok(answer::rows(kept.body, &about(kept.next.as_deref())))
     }
+}
+
+/// What a request says, and what is known of its caller.
+pub(crate) fn arguments(
+    route: &Served,
+    in_path: &[(String, String)],
+    request: &Request<Bytes>,
+    caller: Option<&Caller>,
+) -> Result<Arguments, Problem> {
+    let definition = &route.route;
+    let mut arguments = params::read(definition.into(), in_path, sent::of(request)?)?;
+    let no_claims = Map::new();
+    let claims = caller.map_or(&no_claims, |caller| &caller.claims);
+    params::add_claims(&mut arguments, &definition.params, claims)?;
+    Ok(arguments)
 }
 
 /// What the route's tables hold now, at most a second ago. A source that cannot say it just now does not take away what is

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use millrace_model::{Failure, FailureName};
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 pub use folder::Folder;
 #[cfg(feature = "aws")]
@@ -52,12 +53,29 @@ pub trait Objects: fmt::Debug + Send + Sync {
         let _ = (key, limit);
         Ok(Vec::new())
     }
+    /// A URL under which anybody may read the object for a while, whether it is there or not. A store that nobody else
+    /// can reach has none.
+    async fn link(&self, key: &str, link: &Link<'_>) -> Result<Option<String>, Error> {
+        let _ = (key, link);
+        Ok(None)
+    }
     /// Removes for good what lay under a prefix before what lies there now, objects that were removed included, and says how
     /// many versions that were. A store that keeps no versions has nothing to do.
     async fn forget_earlier(&self, prefix: &str) -> Result<u64, Error> {
         let _ = prefix;
         Ok(0)
     }
+}
+
+/// What a URL of an object is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// How long it opens.
+    pub opens: Duration,
+    /// Of which type the answer says that it is.
+    pub content_type: &'a str,
+    /// Under which name a browser keeps it.
+    pub file_name: &'a str,
 }
 
 /// An object's bytes and the version that they are.

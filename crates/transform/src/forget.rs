@@ -69,6 +69,11 @@ impl Transform {
         }
         documents::forget_messages(&*self.objects, &pipeline.name, key).await?;
         raw::forget_dead(&*self.objects, &pipeline.name, key, &mut counts).await?;
+        // Answers that callers have asked for as files may hold what is forgotten. They are copies, and soon gone anyway.
+        for file in list(&*self.objects, keys::EXPORTS).await? {
+            self.objects.delete(&file).await?;
+            count(&mut counts, "exported_files_removed", 1);
+        }
         // Last, because all that was done so far left versions of its own.
         for prefix in prefixes(pipeline, key) {
             let versions = self.objects.forget_earlier(&prefix).await?;
@@ -103,7 +108,11 @@ fn prefixes(pipeline: &Pipeline, key: &ForgottenKey) -> BTreeSet<String> {
                 keys::state(name, &table.from),
             ]
         });
-    let of_all = [keys::all_dead_requests(name), keys::runs(name)];
+    let of_all = [
+        keys::all_dead_requests(name),
+        keys::runs(name),
+        keys::EXPORTS.to_owned(),
+    ];
     of_tables.chain(of_all).collect()
 }
 

@@ -24,8 +24,11 @@ async fn main() -> Result<(), lambda::Error> {
     let lake = LakeSource::new(lake, objects.clone(), secrets.clone(), seal, &room)?;
     let serve = Serve::new(objects, secrets, Sources::of(Datasource::Lake, lake));
     let Some(address) = environment.listen()? else {
+        let serve = serve.notified_of_exports();
         serve.warm_up().await;
-        return lambda::run_http(async |request| serve.handle(request).await).await;
+        let answer = async |request| serve.handle(request).await;
+        return lambda::run_http_and_objects(answer, async |key| serve.make_notified(key).await)
+            .await;
     };
     let listener = TcpListener::bind(address).await?;
     tracing::info!(%address, "listening");

@@ -59,6 +59,9 @@ pub struct Route {
     /// How many requests a caller may send in a longer while, to all processes together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<Rate>,
+    /// Whether a caller may have the whole answer as files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub export: bool,
     /// How long an answer may be kept; none where it may not.
     pub caching: Option<Caching>,
     /// How long the query may take; 10 s unless said otherwise.

@@ -1,11 +1,12 @@
 //! Objects in a bucket of S3.
 
-use super::{Entry, Error, ErrorKind, Object, Objects, Version, check_key};
+use super::{Entry, Error, ErrorKind, Link, Object, Objects, Version, check_key};
 use crate::aws::explain;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use std::fmt::Debug;
@@ -163,6 +164,21 @@ impl Objects for S3 {
             }
         }
         Ok(entries)
+    }
+
+    async fn link(&self, key: &str, link: &Link<'_>) -> Result<Option<String>, Error> {
+        check_key(key)?;
+        let unsigned = |error| Error::because(ErrorKind::Malformed, key, error);
+        let terms = PresigningConfig::expires_in(link.opens).map_err(unsigned)?;
+        let name = link.file_name.replace(['"', '\\'], "_");
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let request = request
+            .response_content_type(link.content_type)
+            .response_content_disposition(format!("attachment; filename=\"{name}\""));
+        match request.presigned(terms).await {
+            Ok(signed) => Ok(Some(signed.uri().to_owned())),
+            Err(error) => Err(from_sdk(key, &error)),
+        }
     }
 
     async fn earlier(&self, key: &str, limit: usize) -> Result<Vec<Bytes>, Error> {

@@ -17,12 +17,13 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(29);
 /// What API Gateway's cache keeps an answer for at most.
 const MAX_TTL: Duration = Duration::from_hours(1);
 /// First segments of paths that the control API, the documentation and the server itself have.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "pipelines",
     "runs",
     "connections",
     "openapi.json",
     "docs",
+    "exports",
     "healthz",
     "readyz",
 ];
@@ -132,6 +133,7 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
         mask: form.mask,
         rate_limit: rate_limit?,
         quota: quota?,
+        export: form.export,
         caching: caching?,
         timeout: timeout?,
     })

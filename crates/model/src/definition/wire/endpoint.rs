@@ -83,6 +83,9 @@ pub(crate) struct RouteForm {
     /// How many requests a caller may send in a longer while: `10000/d`. Counted over all processes.
     #[schemars(regex(pattern = r"^[1-9][0-9]*/[smhd]$"), example = &"10000/d")]
     pub(crate) quota: Option<String>,
+    /// Whether a caller may have the whole answer as files, with `Prefer: respond-async`.
+    #[serde(default)]
+    pub(crate) export: bool,
     /// Whether, and how long, an answer may be kept.
     pub(crate) caching: Option<CachingForm>,
     /// How long the query may take; `10s` unless said otherwise, `29s` at most.
