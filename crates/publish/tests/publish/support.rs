@@ -1,0 +1,198 @@
+//! A lake with a table, and a store of its own to publish it into.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millrace_lake::{Commit, Lake, WriteKind};
+use millrace_model::Failure;
+use millrace_model::definition::{Pinned, parse};
+use millrace_model::ledger::RunId;
+use millrace_model::step::{Counts, Deadline, Next, StepInput, StepOutput, Unobserved};
+use millrace_postgres::private::PrivateServer;
+use millrace_postgres::{Credentials, connect};
+use millrace_publish::Publish;
+use millrace_store::definitions;
+use millrace_store::objects::{Folder, Objects};
+use millrace_store::secrets::LocalSecrets;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+use tokio_postgres::Client;
+
+pub const KEY: &str = "tables/shop/orders";
+
+pub struct Place {
+    pub publish: Publish,
+    pub objects: Arc<dyn Objects>,
+    pub lake: Lake,
+    pub owner: Credentials,
+    pub reader: Credentials,
+    pub client: Client,
+    pub sequence: u64,
+    _server: PrivateServer,
+    _dir: TempDir,
+}
+
+pub fn schema(extra: &[&str]) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("name", DataType::Utf8, true),
+    ];
+    fields.extend(
+        extra
+            .iter()
+            .map(|name| Field::new(*name, DataType::Utf8, true)),
+    );
+    Arc::new(Schema::new(fields))
+}
+
+pub fn rows(schema: &SchemaRef, rows: &[(i64, &str)]) -> RecordBatch {
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(
+        rows.iter().map(|(_, name)| *name),
+    ));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(
+        rows.iter().map(|(id, _)| *id),
+    ))];
+    columns.resize(schema.fields().len(), names);
+    RecordBatch::try_new(schema.clone(), columns).unwrap()
+}
+
+impl Place {
+    pub async fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let server = PrivateServer::start(
+            &Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres"),
+            None,
+        )
+        .await
+        .unwrap();
+        let name = format!(
+            "publish_{}_{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let admin = connect(&server.admin(), "test").await.unwrap();
+        admin
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await
+            .unwrap();
+        let (owner, reader) = server.store(&name).await.unwrap();
+        let client = connect(&reader, "test").await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));
+        let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();
+        let variable = (LocalSecrets::variable("millrace/owner"), owner.to_secret());
+        let secrets = Arc::new(LocalSecrets::new(None, [variable]));
+        let publish = Publish::new(
+            objects.clone(),
+            lake.clone(),
+            secrets,
+            "millrace/owner".to_owned(),
+        );
+        Self {
+            publish,
+            objects,
+            lake,
+            owner,
+            reader,
+            client,
+            sequence: 0,
+            _server: server,
+            _dir: dir,
+        }
+    }
+
+    pub async fn write(&mut self, kind: WriteKind, batch: &RecordBatch) {
+        self.sequence += 1;
+        let mut writer = self.lake.writer(KEY, batch.schema());
+        writer.write(batch).await.unwrap();
+        let added = writer.finish().await.unwrap();
+        let table = self.lake.table(KEY).await.unwrap();
+        let removed = match &table {
+            Some(table) if kind == WriteKind::Replace => table.files(),
+            _ => Vec::new(),
+        };
+        let commit = Commit {
+            kind,
+            added,
+            removed,
+            schema: batch.schema(),
+            sequence: self.sequence,
+            brought: None,
+            note: None,
+        };
+        match table {
+            Some(table) => table.commit(commit).await.map(drop).unwrap(),
+            None => self.lake.create(KEY, commit).await.map(drop).unwrap(),
+        }
+    }
+
+    /// The input of a publish of `orders`, which is written so and read by these queries.
+    pub async fn input(&self, write: &str, queries: &[&str]) -> StepInput {
+        let pipeline = format!(
+            "pipeline: shop\ndescription: It's a \"shop\".\nresources:\n  - {{ name: orders, connection: shop, path: /orders, \
+             records: items, key: [id] }}\ntables:\n  - name: orders\n    from: orders\n    write: {write}\n    key: [id]\n    \
+             columns: {{ more: {{ type: json }} }}\npublish:\n  - {{ table: orders, to: operational_store, as: sales.orders }}\n  \
+             - {{ table: orders, to: operational_store, as: sales.copies }}\n  \
+             - {{ table: orders, to: operational_store, as: sales.others }}\n"
+        );
+        let pipeline = parse::pipeline("pipelines/shop.yaml", &pipeline).unwrap();
+        let endpoints = queries.iter().enumerate().map(|(at, query)| {
+            let query = serde_json::to_string(query).unwrap();
+            let text = format!(
+                "metadata: {{ name: e{at}, description: d }}\nroutes:\n  /e{at}:\n    datasource: operational_store\n    \
+                 query: {query}\n    params: [{{ name: x, type: string }}]\n"
+            );
+            parse::endpoint(&format!("endpoints/e{at}.yaml"), &text).unwrap()
+        });
+        let pinned = Pinned {
+            pipeline,
+            connections: Vec::new(),
+            endpoints: endpoints.collect(),
+            mode: millrace_model::mode::RunMode::default(),
+        };
+        let definition = definitions::pin(&*self.objects, &pinned).await.unwrap();
+        StepInput {
+            run: RunId::new("shop", 1_800_000_000, 7),
+            pipeline: "shop".to_owned(),
+            definition,
+            name: "sales.orders".to_owned(),
+            invocation: 0,
+        }
+    }
+
+    pub async fn run(&self, input: &StepInput) -> Result<StepOutput, Failure> {
+        self.publish.run(input, Deadline::NONE, &Unobserved).await
+    }
+
+    pub async fn published(&self, input: &StepInput) -> Counts {
+        let output = self.run(input).await.unwrap();
+        assert_eq!(output.next, Next::Done);
+        output.counts
+    }
+
+    /// What the reader sees.
+    pub async fn rows(&self) -> Vec<(i64, String)> {
+        let rows = self
+            .client
+            .query("SELECT id, name FROM sales.orders ORDER BY id, name", &[])
+            .await
+            .unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    pub async fn indexes(&self) -> Vec<String> {
+        let sql = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'sales'";
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        let columns = |text: String| text[text.find('(').unwrap()..].to_owned();
+        let mut indexes: Vec<String> = rows.iter().map(|row| columns(row.get(0))).collect();
+        indexes.sort();
+        indexes
+    }
+}
+
+pub fn owned(rows: &[(i64, &str)]) -> Vec<(i64, String)> {
+    rows.iter()
+        .map(|(id, name)| (*id, (*name).to_owned()))
+        .collect()
+}
