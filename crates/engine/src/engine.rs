@@ -30,6 +30,19 @@ pub struct Limits {
     pub threads: usize,
 }
 
+impl Limits {
+    /// So many bytes of memory, the folder for what does not fit, so many bytes in it, so many cores: for mains, which have
+    /// them from the environment.
+    pub fn new(memory: usize, spill: PathBuf, spill_bytes: u64, threads: usize) -> Self {
+        Self {
+            memory,
+            spill,
+            spill_bytes,
+            threads,
+        }
+    }
+}
+
 /// Answers queries within limits.
 #[derive(Clone, Debug)]
 pub struct Engine {

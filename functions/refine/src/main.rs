@@ -14,12 +14,7 @@ async fn main() -> Result<(), lambda::Error> {
     let place = environment.lake()?;
     let objects = aws.objects(&place);
     let room = environment.query_room()?;
-    let limits = Limits {
-        memory: room.memory,
-        spill: room.spill,
-        spill_bytes: room.spill_bytes,
-        threads: room.threads,
-    };
+    let limits = Limits::new(room.memory, room.spill, room.spill_bytes, room.threads);
     let step = Refine::new(objects.clone(), Lake::at(&place.to_string())?, limits);
     lambda::run_step(
         StepKind::Refine,

@@ -22,12 +22,7 @@ async fn main() -> anyhow::Result<()> {
     let ingest = Ingest::new(objects.clone(), secrets.clone()).as_task();
     let transform = Transform::new(objects.clone(), place);
     let room = environment.query_room()?;
-    let limits = Limits {
-        memory: room.memory,
-        spill: room.spill,
-        spill_bytes: room.spill_bytes,
-        threads: room.threads,
-    };
+    let limits = Limits::new(room.memory, room.spill, room.spill_bytes, room.threads);
     let refine = Refine::new(objects.clone(), tables.clone(), limits);
     let publish = Publish::new(objects.clone(), tables, secrets, store_secret);
     Ok(task::run(
