@@ -47,8 +47,9 @@ impl Ledger {
         let mut look = FIRST_LOOK;
         while !many.is_empty() {
             let latest = end.unwrap_or_else(Timestamp::now);
-            let start = latest.checked_sub(look).unwrap_or(Timestamp::UNIX_EPOCH);
-            let start = start.max(Timestamp::UNIX_EPOCH);
+            // Names have whole seconds; a look that began within one would meet it twice.
+            let start = latest.as_second().saturating_sub(look.as_secs()).max(0);
+            let start = Timestamp::from_second(start).unwrap_or(Timestamp::UNIX_EPOCH);
             let looks = many.clone().into_iter();
             let looks =
                 looks.map(|pipeline| async move { self.between(&pipeline, start, end).await });
@@ -149,6 +150,24 @@ mod tests {
     use crate::objects::Folder;
     use bytes::Bytes;
     use std::sync::Arc;
+
+    /// A pipeline that runs every second of some minutes a day ago, around where the first look begins.
+    #[tokio::test]
+    async fn no_run_is_met_twice_where_looks_meet() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Arc::new(Folder::new(place.path())));
+        let now = Timestamp::now().as_second();
+        let mut all: Vec<RunId> = (0..1200)
+            .map(|n| RunId::new("often", now - 86_400 + 100 - n, 1))
+            .collect();
+        for run in &all {
+            let entry = Bytes::from_static(b"{}");
+            ledger.objects.put(&keys::run(run), entry).await.unwrap();
+        }
+        all.sort_unstable_by(|one, other| newest_first(one).cmp(&newest_first(other)));
+        let filter = Filter::default();
+        assert_eq!(ledger.names(&filter, None, 1200).await.unwrap(), all);
+    }
 
     /// A pipeline that runs every few minutes, one that runs every month, and one that ran once.
     async fn ledger(place: &std::path::Path) -> (Ledger, Vec<RunId>) {
