@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 BINARIES = ROOT / "target/debug"
 KEY = "key-of-the-contracts-caller"
 CONSUMERS = {"contract": {"keys": [KEY], "scopes": ["things:read"], "claims": {"tenant": "even"}}}
-#: As the shipped pipeline publishes it; its endpoints read no more than this.
+#: As the shipped pipeline publishes them; its endpoints read no more than this.
 QUAKES = """
 CREATE SCHEMA seismology;
 CREATE TABLE seismology.quakes AS
@@ -29,8 +29,12 @@ CREATE TABLE seismology.quakes AS
         'reviewed' AS status, n AS felt, n % 5 = 0 AS tsunami, 'https://example.org/' || n AS url
     FROM generate_series(1, 1000) AS n;
 ALTER TABLE seismology.quakes ADD PRIMARY KEY (id);
+CREATE TABLE seismology.quakes_by_day AS
+    SELECT occurred_at::date AS day, 'region ' || length(id) AS region, count(*) AS quakes, max(magnitude) AS largest_magnitude
+    FROM seismology.quakes GROUP BY 1, 2;
+ALTER TABLE seismology.quakes_by_day ADD PRIMARY KEY (day, region);
 GRANT USAGE ON SCHEMA seismology TO PUBLIC;
-GRANT SELECT ON seismology.quakes TO PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA seismology TO PUBLIC;
 """
 
 
