@@ -3,6 +3,7 @@
 use crate::table::{bytes, grouped};
 use crate::workspace::{STORE_OWNER, Workspace, key_of};
 use anyhow::Context;
+use futures::TryStreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use millrace_ingest::{Ingest, Limits, Player};
 use millrace_lake::Lake;
@@ -18,7 +19,7 @@ use millrace_model::{Failure, keys};
 use millrace_publish::Publish;
 use millrace_refine::{Limits as Room, Refine};
 use millrace_store::ledger::{Filter, Ledger};
-use millrace_store::objects::Objects;
+use millrace_store::objects::{self, Objects};
 use millrace_store::secrets::Secrets;
 use millrace_store::{LakeUrl, definitions, json};
 use millrace_transform::Transform;
@@ -31,8 +32,6 @@ use std::time::{Duration, Instant};
 /// How many bytes of memory a model may take, and how many on disk.
 const MODEL_MEMORY: usize = 1024 * 1024 * 1024;
 const MODEL_SPILL: u64 = 16 * 1024 * 1024 * 1024;
-/// How many names are listed at once.
-const LISTED: usize = 1_000;
 
 /// Runs pipelines in this process, over a lake in a folder.
 pub struct Conductor {
@@ -143,23 +142,15 @@ impl Conductor {
     pub async fn dead_requests(&self, pipeline: &str) -> anyhow::Result<BTreeMap<RunId, u64>> {
         let folder = keys::all_dead_requests(pipeline);
         let mut found = BTreeMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let entries = self.objects.list(&folder, after.as_deref(), LISTED).await?;
-            let is_last = entries.len() < LISTED;
-            after = entries.last().map(|entry| entry.key.clone());
-            for entry in entries {
-                let run = entry.key.rsplit('/').nth(1).unwrap_or_default();
-                let run = RunId::try_from(run.to_owned())?;
-                let dead: Option<DeadRequest> =
-                    json::get(self.objects.as_ref(), &entry.key).await?;
-                let passed_over = dead.is_some_and(|dead| dead.was_skipped);
-                *found.entry(run).or_default() += u64::from(passed_over);
-            }
-            if is_last {
-                return Ok(found);
-            }
+        let mut entries = objects::all(self.objects.as_ref(), &folder);
+        while let Some(entry) = entries.try_next().await? {
+            let run = entry.key.rsplit('/').nth(1).unwrap_or_default();
+            let run = RunId::try_from(run.to_owned())?;
+            let dead: Option<DeadRequest> = json::get(self.objects.as_ref(), &entry.key).await?;
+            let passed_over = dead.is_some_and(|dead| dead.was_skipped);
+            *found.entry(run).or_default() += u64::from(passed_over);
         }
+        Ok(found)
     }
 
     /// Publishes what all pipelines have made so far; says in a line each what was published.

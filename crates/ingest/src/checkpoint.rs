@@ -8,16 +8,13 @@ use millrace_model::raw::{Manifest, Position};
 use millrace_model::state::{self, PartitionCursors};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::json;
-use millrace_store::objects::Objects;
+use millrace_store::objects::{self, Objects};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How many manifests are read at once.
 const AT_ONCE: usize = 16;
-
-/// How many names are listed at once.
-const LISTED: usize = 1_000;
 
 /// The values of the incremental parameter in a run's requests.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,21 +76,13 @@ impl Checkpoint {
     ) -> Result<Self, Failure> {
         let mut checkpoint = Self::empty();
         let folder = keys::raw_manifests(pipeline, resource, run);
-        let mut after: Option<String> = None;
-        loop {
-            let entries = objects.list(&folder, after.as_deref(), LISTED).await?;
-            let is_last = entries.len() < LISTED;
-            after = entries.last().map(|entry| entry.key.clone());
-            let mut manifests = futures::stream::iter(entries)
-                .map(async |entry| read(objects, &entry.key).await)
-                .buffered(AT_ONCE);
-            while let Some(manifest) = manifests.try_next().await? {
-                checkpoint.take(&manifest)?;
-            }
-            if is_last {
-                return Ok(checkpoint);
-            }
+        let mut manifests = objects::all(objects, &folder)
+            .map(async |entry| read(objects, &entry?.key).await)
+            .buffered(AT_ONCE);
+        while let Some(manifest) = manifests.try_next().await? {
+            checkpoint.take(&manifest)?;
         }
+        Ok(checkpoint)
     }
 
     /// Takes the next committed segment.

@@ -1,15 +1,13 @@
 //! Requests that failed for good: kept under `dead/`, and read from there by a run that sends them again.
 
 use crate::checkpoint;
+use futures::TryStreamExt;
 use millrace_model::dead::DeadRequest;
 use millrace_model::ledger::RunId;
 use millrace_model::step::StepInput;
 use millrace_model::{Failure, FailureName, keys};
 use millrace_store::json;
-use millrace_store::objects::Objects;
-
-/// How many names are listed at once.
-const LISTED: usize = 1_000;
+use millrace_store::objects::{self, Objects};
 
 /// Keeps a request that failed for good. `name` tells it from the run's others.
 pub(crate) async fn bury(
@@ -44,20 +42,13 @@ impl<'a> Letters<'a> {
             objects,
             keys: Vec::new(),
         };
-        let mut after: Option<String> = None;
-        loop {
-            let entries = objects.list(&folder, after.as_deref(), LISTED).await?;
-            let is_last = entries.len() < LISTED;
-            after = entries.last().map(|entry| entry.key.clone());
-            for entry in entries {
-                if letters.get(&entry.key).await?.was_skipped {
-                    letters.keys.push(entry.key);
-                }
-            }
-            if is_last {
-                return Ok(letters);
+        let mut entries = objects::all(objects, &folder);
+        while let Some(entry) = entries.try_next().await? {
+            if letters.get(&entry.key).await?.was_skipped {
+                letters.keys.push(entry.key);
             }
         }
+        Ok(letters)
     }
 
     pub(crate) fn count(&self) -> u64 {

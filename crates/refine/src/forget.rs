@@ -2,14 +2,13 @@
 
 use crate::make::{Make, Occasion};
 use crate::{Refine, outside_of_runs};
+use futures::TryStreamExt;
 use millrace_engine::Engine;
 use millrace_lake::{ForgottenKey, until_committed};
 use millrace_model::definition::pipeline::{Model, Otherwise, Pipeline, TableName, WriteMode};
 use millrace_model::step::{Counts, Deadline, Finding, Unobserved};
 use millrace_model::{Failure, FailureName, keys};
-
-/// How many keys are listed at once.
-const LISTED: usize = 1_000;
+use millrace_store::objects;
 
 /// What was erased of models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,16 +133,12 @@ impl Refine {
         forgotten: &mut ForgottenModels,
     ) -> Result<(), Failure> {
         let prefix = keys::quarantines(&pipeline.name, &model.name);
-        loop {
-            let entries = self.objects.list(&prefix, None, LISTED).await?;
-            for entry in &entries {
-                self.objects.delete(&entry.key).await?;
-            }
-            forgotten.count("quarantined", entries.len() as u64);
-            if entries.len() < LISTED {
-                return Ok(());
-            }
+        let mut entries = objects::all(&*self.objects, &prefix);
+        while let Some(entry) = entries.try_next().await? {
+            self.objects.delete(&entry.key).await?;
+            forgotten.count("quarantined", 1);
         }
+        Ok(())
     }
 }
 

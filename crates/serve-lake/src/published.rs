@@ -2,6 +2,7 @@
 
 use millrace_model::definition::{Datasource, Pipeline, parse};
 use millrace_model::keys;
+use millrace_store::definitions;
 use millrace_store::objects::{Error, Objects, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl Published {
         known: &BTreeMap<String, (Version, Targets)>,
     ) -> Result<BTreeMap<String, (Version, Targets)>, Error> {
         let mut files = BTreeMap::new();
-        for (key, version) in self.list().await? {
+        for (key, version) in definitions::versions(&*self.objects, "pipeline").await? {
             let before = known.get(&key);
             if let Some(same) = before.filter(|(known, _)| *known == version) {
                 files.insert(key, same.clone());
@@ -100,27 +101,6 @@ impl Published {
             files.insert(key, (object.version, targets));
         }
         Ok(files)
-    }
-
-    /// The definitions that there are, and their versions.
-    async fn list(&self) -> Result<BTreeMap<String, Version>, Error> {
-        let folder = keys::definitions("pipeline");
-        let mut found: BTreeMap<String, Version> = BTreeMap::new();
-        loop {
-            let after = found.last_key_value().map(|(key, _)| key.clone());
-            let entries = self.objects.list(&folder, after.as_deref(), 1000).await?;
-            let last = entries.len() < 1000;
-            found.extend(entries.into_iter().map(|entry| (entry.key, entry.version)));
-            if last {
-                break;
-            }
-        }
-        let is_yaml = |key: &str| {
-            key.rsplit_once('.')
-                .is_some_and(|(_, kind)| matches!(kind, "yaml" | "yml"))
-        };
-        found.retain(|key, _| is_yaml(key));
-        Ok(found)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::routes::{Served, Table};
 use bytes::Bytes;
 use millrace_model::definition::parse;
-use millrace_model::keys;
+use millrace_store::definitions;
 use millrace_store::objects::{Error, Objects, Version};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -115,7 +115,7 @@ impl Definitions {
     }
 
     async fn look(&self, mut files: MutexGuard<'_, Files>) -> Result<Arc<Table>, Error> {
-        let found = self.list().await?;
+        let found = definitions::versions(&*self.objects, "endpoint").await?;
         let mut changed = files.len() != found.len();
         files.retain(|key, _| found.contains_key(key));
         for (key, version) in found {
@@ -139,27 +139,6 @@ impl Definitions {
         let table = known.map_or_else(|| Arc::new(table(&files)), |known| known.table);
         self.set(table.clone());
         Ok(table)
-    }
-
-    /// The definitions that there are, and their versions.
-    async fn list(&self) -> Result<BTreeMap<String, Version>, Error> {
-        let folder = keys::definitions("endpoint");
-        let mut found: BTreeMap<String, Version> = BTreeMap::new();
-        loop {
-            let after = found.last_key_value().map(|(key, _)| key.clone());
-            let entries = self.objects.list(&folder, after.as_deref(), 1000).await?;
-            let last = entries.len() < 1000;
-            found.extend(entries.into_iter().map(|entry| (entry.key, entry.version)));
-            if last {
-                break;
-            }
-        }
-        let is_yaml = |key: &str| {
-            key.rsplit_once('.')
-                .is_some_and(|(_, kind)| matches!(kind, "yaml" | "yml"))
-        };
-        found.retain(|key, _| is_yaml(key));
-        Ok(found)
     }
 
     /// A file that is new or was changed; where it is broken, with the routes that were `known` before.

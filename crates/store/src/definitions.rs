@@ -1,12 +1,13 @@
 //! The definitions as they lie in the lake, and those that runs have pinned.
 
 use crate::json;
-use crate::objects::{Error, ErrorKind, Objects};
+use crate::objects::{self, Error, ErrorKind, Objects, Version};
 use futures::{StreamExt, TryStreamExt};
 use millrace_model::definition::Pinned;
 use millrace_model::definition::problem::Problem;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::{Failure, FailureName, keys};
+use std::collections::BTreeMap;
 
 /// The kinds of definitions.
 const KINDS: [&str; 3] = ["connection", "pipeline", "endpoint"];
@@ -51,6 +52,25 @@ pub async fn read_set(objects: &dyn Objects) -> Result<(DefinitionSet, Vec<Probl
         .try_collect()
         .await?;
     Ok(DefinitionSet::parse(files.into_iter().flatten()))
+}
+
+/// The files of a kind of definitions as they lie in the lake now: their keys and their versions.
+pub async fn versions(
+    objects: &dyn Objects,
+    kind: &str,
+) -> Result<BTreeMap<String, Version>, Error> {
+    let is_yaml = |key: &str| {
+        key.rsplit_once('.')
+            .is_some_and(|(_, kind)| matches!(kind, "yaml" | "yml"))
+    };
+    let mut entries = objects::all(objects, &keys::definitions(kind));
+    let mut found = BTreeMap::new();
+    while let Some(entry) = entries.try_next().await? {
+        if is_yaml(&entry.key) {
+            found.insert(entry.key, entry.version);
+        }
+    }
+    Ok(found)
 }
 
 /// A file of that key, named as in the repository; none where it was removed in between.

@@ -12,6 +12,8 @@ mod s3;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use millrace_model::{Failure, FailureName};
 use std::fmt;
 use std::ops::Range;
@@ -76,6 +78,26 @@ pub struct Link<'a> {
     pub content_type: &'a str,
     /// Under which name a browser keeps it.
     pub file_name: &'a str,
+}
+
+/// How many objects are listed at once.
+const LISTED: usize = 1000;
+
+/// All objects whose keys begin with a prefix, in the byte order of their keys. They are listed as they are asked for.
+pub fn all<'o>(objects: &'o dyn Objects, prefix: &str) -> BoxStream<'o, Result<Entry, Error>> {
+    let begin = (prefix.to_owned(), None::<String>, false);
+    stream::try_unfold(begin, async move |(prefix, after, is_over)| {
+        if is_over {
+            return Ok(None);
+        }
+        let entries = objects.list(&prefix, after.as_deref(), LISTED).await?;
+        let is_over = entries.len() < LISTED;
+        let after = entries.last().map(|entry| entry.key.clone());
+        let entries = stream::iter(entries.into_iter().map(Ok));
+        Ok(Some((entries, (prefix, after, is_over))))
+    })
+    .try_flatten()
+    .boxed()
 }
 
 /// An object's bytes and the version that they are.

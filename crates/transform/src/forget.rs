@@ -7,11 +7,12 @@ mod tables;
 mod words;
 
 use crate::Transform;
+use futures::TryStreamExt;
 use millrace_model::definition::FieldPath;
 use millrace_model::definition::pipeline::{Nesting, Pipeline, Table};
 use millrace_model::step::Counts;
 use millrace_model::{Failure, FailureName, keys};
-use millrace_store::objects::Objects;
+use millrace_store::objects::{self, Objects};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -200,19 +201,7 @@ fn count(counts: &mut Counts, name: &str, more: u64) {
     *counts.entry(name.to_owned()).or_default() += more;
 }
 
-/// How many keys are listed at once.
-const LISTED: usize = 1_000;
-
 async fn list(objects: &dyn Objects, prefix: &str) -> Result<Vec<String>, Failure> {
-    let mut keys: Vec<String> = Vec::new();
-    loop {
-        let entries = objects
-            .list(prefix, keys.last().map(String::as_str), LISTED)
-            .await?;
-        let last = entries.len() < LISTED;
-        keys.extend(entries.into_iter().map(|entry| entry.key));
-        if last {
-            return Ok(keys);
-        }
-    }
+    let keys = objects::all(objects, prefix).map_ok(|entry| entry.key);
+    Ok(keys.try_collect().await?)
 }
