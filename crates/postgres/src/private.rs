@@ -23,6 +23,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Why there is no server.
@@ -151,6 +152,23 @@ impl PrivateServer {
         );
         bootstrap(&admin, &owner, &reader).await?;
         Ok((owner, reader))
+    }
+
+    /// An operational store that nobody else has, and nothing lies in: another one for each call. `purpose` is what its name
+    /// begins with.
+    pub async fn fresh_store(&self, purpose: &str) -> Result<(Credentials, Credentials), Failure> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{purpose}_{}_{number}", std::process::id());
+        let admin = self.admin();
+        // An earlier process may have had the same number.
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(&name));
+        let dropped = connect(&admin, "millrace")
+            .await?
+            .batch_execute(&drop)
+            .await;
+        dropped.map_err(|error| crate::failure(&error, &admin, "drop the database"))?;
+        self.store(&name).await
     }
 
     /// The folder in which it lies. It is not the one that was asked for where the user that runs the server could not

@@ -19,7 +19,6 @@ use millrace_model::definition::set::DefinitionSet;
 use millrace_model::keys;
 use millrace_model::ledger::RunId;
 use millrace_model::step::{Deadline, StepInput, Unobserved};
-use millrace_postgres::connect;
 use millrace_postgres::private::PrivateServer;
 use millrace_publish::Publish;
 use millrace_serve::Serve;
@@ -34,7 +33,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 const KEY: &str = "tables/shop/orders";
@@ -137,15 +135,9 @@ struct Place {
 
 impl Place {
     async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
         let server = PrivateServer::start(&folder, None).await.unwrap();
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("same_{}_{number}", std::process::id());
-        let admin = connect(&server.admin(), "test").await.unwrap();
-        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-        admin.batch_execute(&drop).await.unwrap();
-        let (owner, reader) = server.store(&name).await.unwrap();
+        let (owner, reader) = server.fresh_store("same").await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));
         let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();

@@ -15,7 +15,6 @@ use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::LocalSecrets;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
@@ -59,24 +58,13 @@ pub fn rows(schema: &SchemaRef, rows: &[(i64, &str)]) -> RecordBatch {
 
 impl Place {
     pub async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let server = PrivateServer::start(
             &Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres"),
             None,
         )
         .await
         .unwrap();
-        let name = format!(
-            "publish_{}_{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let admin = connect(&server.admin(), "test").await.unwrap();
-        admin
-            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-            .await
-            .unwrap();
-        let (owner, reader) = server.store(&name).await.unwrap();
+        let (owner, reader) = server.fresh_store("publish").await.unwrap();
         let client = connect(&reader, "test").await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -46,25 +45,13 @@ pub struct Place {
 impl Place {
     /// A fresh database, on a server that all tests share.
     pub async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let server = PrivateServer::start(
             &Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres"),
             None,
         )
         .await
         .unwrap();
-        let name = format!(
-            "serve_{}_{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let admin = connect(&server.admin(), "test").await.unwrap();
-        // An earlier process may have had the same number.
-        admin
-            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-            .await
-            .unwrap();
-        let (owner, reader) = server.store(&name).await.unwrap();
+        let (owner, reader) = server.fresh_store("serve").await.unwrap();
         let client = connect(&owner, "test").await.unwrap();
         client.batch_execute("CREATE SCHEMA s").await.unwrap();
         let dir = tempfile::tempdir().unwrap();
