@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use encode::Unwritten;
 use jiff::Timestamp;
 use millrace_engine::Error;
-use millrace_serve::source::{self, Asked, Cursor, Key, Page, Seal, Stretch, Writer};
+use millrace_serve::source::{self, Asked, Cursor, Key, Mark, Page, Seal, Stretch, Writer};
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -50,14 +50,7 @@ impl From<Unwritten> for Trouble {
 /// Runs a query for one page.
 pub async fn fetch(request: &Request<'_>) -> Result<Page, Trouble> {
     let pages = &request.plan.pages;
-    let (null, mut skip) = match &request.cursor {
-        None => (None, 0),
-        Some(Cursor::Rows(rows)) => (None, *rows),
-        Some(Cursor::Behind { key, seen, .. }) => (
-            Some(key.iter().map(Option::is_none).collect::<Vec<_>>()),
-            *seen,
-        ),
-    };
+    let (null, mut skip) = Cursor::start(request.cursor.as_ref());
     let mut page = Builder::new(request, pages.keys.as_deref().unwrap_or_default());
     for stretch in pages.stretches(null.as_deref()) {
         page.read(&stretch, std::mem::take(&mut skip)).await?;
@@ -75,26 +68,18 @@ struct Builder<'a> {
     writer: Writer<'a>,
     /// Whether there is a row behind the page.
     full: bool,
-    /// The last row's values by which rows are ordered.
-    last: Vec<Option<Vec<u8>>>,
-    /// How many rows up to the last one have these.
-    seen: u64,
+    mark: Mark,
 }
 
 impl<'a> Builder<'a> {
     fn new(request: &'a Request<'a>, keys: &'a [Key]) -> Self {
-        let (last, seen) = match &request.cursor {
-            Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
-            _ => (Vec::new(), 0),
-        };
         let columns = source::Plan::columns(request.plan);
         Self {
             request,
             keys,
             writer: Writer::new(request.asked, columns),
             full: false,
-            last,
-            seen,
+            mark: Mark::behind(request.cursor.as_ref()),
         }
     }
 
@@ -145,28 +130,17 @@ impl<'a> Builder<'a> {
             return Err(Trouble::TooLarge(self.writer.rows()));
         }
         let keys = self.keys.iter();
-        let own: Vec<Option<Vec<u8>>> = keys
+        let values: Vec<Option<Vec<u8>>> = keys
             .map(|key| encode::kept(batch.column(key.place), row))
             .collect();
-        self.seen = if own == self.last { self.seen + 1 } else { 1 };
-        self.last = own;
-        Ok(())
+        self.mark
+            .pass(values.iter().map(|value| Ok(value.as_deref())))
     }
 
-    fn finish(mut self) -> Result<Page, Trouble> {
-        let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
-        let rows = before + self.writer.rows() as u64;
+    fn finish(self) -> Result<Page, Trouble> {
+        let is_hidden = !self.request.asked.masked.is_empty();
         let next = self.full.then(|| {
-            // What a caller does not see must not stand in its cursor either.
-            let cursor = if self.keys.is_empty() || !self.request.asked.masked.is_empty() {
-                Cursor::Rows(rows)
-            } else {
-                Cursor::Behind {
-                    key: std::mem::take(&mut self.last),
-                    seen: self.seen,
-                    rows,
-                }
-            };
+            let cursor = self.mark.cursor(self.writer.rows(), is_hidden);
             cursor.encode(self.request.seal)
         });
         let page = self.writer.finish(next);

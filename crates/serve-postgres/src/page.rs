@@ -7,7 +7,7 @@ use crate::value::Bind;
 use bytes::BytesMut;
 use deadpool_postgres::Object;
 use futures::{TryStreamExt, pin_mut};
-use millrace_serve::source::{self, Asked, Cursor, Key, Page, Seal, Stretch, Writer};
+use millrace_serve::source::{self, Asked, Cursor, Key, Mark, Page, Seal, Stretch, Writer};
 use std::error::Error as _;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -67,14 +67,7 @@ impl Trouble {
 pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Trouble> {
     let plan = request.plan;
     let keys = plan.pages.keys.as_deref().unwrap_or_default();
-    let (null, mut skip) = match &request.cursor {
-        None => (None, 0),
-        Some(Cursor::Rows(rows)) => (None, *rows),
-        Some(Cursor::Behind { key, seen, .. }) => (
-            Some(key.iter().map(Option::is_none).collect::<Vec<_>>()),
-            *seen,
-        ),
-    };
+    let (null, mut skip) = Cursor::start(request.cursor.as_ref());
     let mut page = Builder::new(request, keys);
     for stretch in plan.pages.stretches(null.as_deref()) {
         page.read(client, &stretch, std::mem::take(&mut skip))
@@ -93,25 +86,17 @@ struct Builder<'a> {
     writer: Writer<'a>,
     /// Whether there is a row behind the page.
     full: bool,
-    /// The last row's values by which rows are ordered.
-    last: Vec<Option<Vec<u8>>>,
-    /// How many rows up to the last one have these.
-    seen: u64,
+    mark: Mark,
 }
 
 impl<'a> Builder<'a> {
     fn new(request: &'a Request<'a>, keys: &'a [Key]) -> Self {
-        let (last, seen) = match &request.cursor {
-            Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
-            _ => (Vec::new(), 0),
-        };
         Self {
             request,
             keys,
             writer: Writer::new(request.asked, &request.plan.columns),
             full: false,
-            last,
-            seen,
+            mark: Mark::behind(request.cursor.as_ref()),
         }
     }
 
@@ -211,44 +196,14 @@ impl<'a> Builder<'a> {
     fn append(&mut self, row: &Row) -> Result<(), Trouble> {
         let encoders = &self.request.plan.encoders;
         self.writer.push(&Values { row, encoders })?;
-        self.remember(row)
+        self.mark
+            .pass(self.keys.iter().map(|key| raw(row, key.place)))
     }
 
-    fn remember(&mut self, row: &Row) -> Result<(), Trouble> {
-        let mut same = self.last.len() == self.keys.len();
-        self.last.resize(self.keys.len(), None);
-        for (last, key) in self.last.iter_mut().zip(self.keys) {
-            let value = raw(row, key.place)?;
-            if last.as_deref() == value {
-                continue;
-            }
-            same = false;
-            match (last.as_mut(), value) {
-                (Some(last), Some(value)) => {
-                    last.clear();
-                    last.extend_from_slice(value);
-                }
-                _ => *last = value.map(<[u8]>::to_vec),
-            }
-        }
-        self.seen = if same { self.seen + 1 } else { 1 };
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Page, Trouble> {
-        let before = self.request.cursor.as_ref().map_or(0, Cursor::rows);
-        let rows = before + self.writer.rows() as u64;
+    fn finish(self) -> Result<Page, Trouble> {
+        let is_hidden = !self.request.asked.masked.is_empty();
         let next = self.full.then(|| {
-            // What a caller does not see must not stand in its cursor either.
-            let cursor = if self.keys.is_empty() || !self.request.asked.masked.is_empty() {
-                Cursor::Rows(rows)
-            } else {
-                Cursor::Behind {
-                    key: std::mem::take(&mut self.last),
-                    seen: self.seen,
-                    rows,
-                }
-            };
+            let cursor = self.mark.cursor(self.writer.rows(), is_hidden);
             cursor.encode(&(self.request.seal)())
         });
         self.writer.finish(next).map_err(Trouble::Other)

@@ -24,6 +24,8 @@ pub struct Asked<'a> {
     pub masked: Vec<&'a str>,
     /// In which form the answer is to be.
     pub format: Format,
+    /// Whether a page is a part of a file: of a form that is columns it is had as a batch then.
+    pub is_part: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -40,7 +42,15 @@ impl<'a> Asked<'a> {
             caller: caller.map_or("", |caller| caller.name.as_str()),
             masked: masked(route, caller),
             format,
+            is_part: false,
         }
+    }
+
+    /// The same, as a part of a file.
+    #[must_use]
+    pub fn as_part(mut self) -> Self {
+        self.is_part = true;
+        self
     }
 
     /// Everything that the answer depends on. The caller is a part of it: the next page's cursor is for nobody else.

@@ -6,13 +6,11 @@ mod builder;
 use crate::column::{Column, Kind};
 use crate::format::Format;
 use arrow_array::RecordBatch;
-use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use builder::Builder;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -85,48 +83,78 @@ impl Columns {
         self.bytes
     }
 
-    /// The body; where a value did not fit, what is wrong with it.
-    pub(crate) fn finish(self, format: Format) -> Result<Vec<u8>, String> {
+    /// All rows; where a value did not fit, what is wrong with it.
+    pub(crate) fn finish(self) -> Result<RecordBatch, String> {
         if let Some(unfit) = self.unfit {
             return Err(unfit);
         }
         let columns = self.builders.into_iter().map(Builder::finish).collect();
-        let batch = RecordBatch::try_new(self.schema, columns);
-        let batch = batch.map_err(|error| error.to_string())?;
-        match format {
-            Format::Parquet => parquet(batch.schema(), &[batch]).map_err(|error| error.to_string()),
-            _ => stream(&batch).map_err(|error| error.to_string()),
+        RecordBatch::try_new(self.schema, columns).map_err(|error| error.to_string())
+    }
+}
+
+/// A file of one batch.
+pub(crate) fn file(format: Format, batch: &RecordBatch) -> Result<Vec<u8>, String> {
+    let mut file = File::new(format, &batch.schema())?;
+    file.write(batch)?;
+    file.finish()
+}
+
+/// A file that batches of one schema are written into.
+pub(crate) enum File {
+    /// Arrow's stream.
+    Stream(StreamWriter<Vec<u8>>),
+    /// Parquet.
+    Parquet(ArrowWriter<Vec<u8>>),
+}
+
+impl File {
+    /// A file of that form without a row.
+    pub(crate) fn new(format: Format, schema: &Arc<Schema>) -> Result<Self, String> {
+        if format != Format::Parquet {
+            let stream = StreamWriter::try_new(Vec::new(), schema);
+            return stream.map(Self::Stream).map_err(|error| error.to_string());
+        }
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .build();
+        let parquet = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties));
+        parquet
+            .map(Self::Parquet)
+            .map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        match self {
+            Self::Stream(stream) => stream.write(batch).map_err(|error| error.to_string()),
+            Self::Parquet(parquet) => parquet.write(batch).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// How many bytes it has, or will have.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Stream(stream) => stream.get_ref().len(),
+            Self::Parquet(parquet) => parquet.bytes_written() + parquet.in_progress_size(),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Stream(stream) => stream.into_inner().map_err(|error| error.to_string()),
+            Self::Parquet(parquet) => parquet.into_inner().map_err(|error| error.to_string()),
         }
     }
 }
 
-/// A Parquet file of the batches of a stream.
-pub(crate) fn parquet_of_stream(stream: &[u8]) -> Result<Vec<u8>, String> {
-    let told = |error: ArrowError| error.to_string();
-    let reader = StreamReader::try_new(stream, None).map_err(told)?;
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(told)?;
-    let schema = batches
-        .first()
-        .map(RecordBatch::schema)
-        .ok_or("there is no batch")?;
-    parquet(schema, &batches).map_err(|error| error.to_string())
-}
-
-fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
-    writer.write(batch)?;
-    writer.into_inner()
-}
-
-fn parquet(schema: Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
-    for batch in batches {
-        writer.write(batch)?;
+impl std::fmt::Debug for File {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let form = match self {
+            Self::Stream(_) => "Stream",
+            Self::Parquet(_) => "Parquet",
+        };
+        formatter.debug_tuple(form).field(&self.bytes()).finish()
     }
-    writer.into_inner()
 }
 
 fn field(column: &Column) -> Field {

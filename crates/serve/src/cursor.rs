@@ -67,7 +67,83 @@ pub enum Cursor {
     Rows(u64),
 }
 
+/// Where a page that is being written has come to.
+#[derive(Debug)]
+pub struct Mark {
+    /// The last row's values by which rows are ordered.
+    key: Vec<Option<Vec<u8>>>,
+    /// How many rows up to it have these.
+    seen: u64,
+    /// How many rows there were before the page.
+    before: u64,
+}
+
+impl Mark {
+    /// Behind that cursor; without one, at the beginning.
+    pub fn behind(cursor: Option<&Cursor>) -> Self {
+        let (key, seen) = match cursor {
+            Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
+            _ => (Vec::new(), 0),
+        };
+        Self {
+            key,
+            seen,
+            before: cursor.map_or(0, Cursor::rows),
+        }
+    }
+
+    /// Goes on to a row with these values, by which rows are ordered.
+    pub fn pass<'v, E>(
+        &mut self,
+        values: impl ExactSizeIterator<Item = Result<Option<&'v [u8]>, E>>,
+    ) -> Result<(), E> {
+        let mut same = self.key.len() == values.len();
+        self.key.resize(values.len(), None);
+        for (last, value) in self.key.iter_mut().zip(values) {
+            let value = value?;
+            if last.as_deref() == value {
+                continue;
+            }
+            same = false;
+            match (last.as_mut(), value) {
+                (Some(last), Some(value)) => {
+                    last.clear();
+                    last.extend_from_slice(value);
+                }
+                _ => *last = value.map(<[u8]>::to_vec),
+            }
+        }
+        self.seen = if same { self.seen + 1 } else { 1 };
+        Ok(())
+    }
+
+    /// The cursor behind a page of so many rows. It counts rows where there are no values that it may hold: what a caller
+    /// does not see must not stand in its cursor either.
+    pub fn cursor(self, rows: usize, is_hidden: bool) -> Cursor {
+        let rows = self.before + rows as u64;
+        if self.key.is_empty() || is_hidden {
+            return Cursor::Rows(rows);
+        }
+        Cursor::Behind {
+            key: self.key,
+            seen: self.seen,
+            rows,
+        }
+    }
+}
+
 impl Cursor {
+    /// Where a page behind it begins: which of its values are NULL, where it has any, and how many rows are passed over.
+    pub fn start(cursor: Option<&Self>) -> (Option<Vec<bool>>, u64) {
+        match cursor {
+            None => (None, 0),
+            Some(Self::Rows(rows)) => (None, *rows),
+            Some(Self::Behind { key, seen, .. }) => {
+                (Some(key.iter().map(Option::is_none).collect()), *seen)
+            }
+        }
+    }
+
     /// How many rows there were up to there.
     pub fn rows(&self) -> u64 {
         match self {

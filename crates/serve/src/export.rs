@@ -7,7 +7,6 @@ mod job;
 mod make;
 
 use crate::asked::Asked;
-use crate::format::Format;
 use crate::problem::Problem;
 use crate::{Serve, access, answer};
 use bytes::Bytes;
@@ -208,14 +207,6 @@ fn prefix(request: &Request<Bytes>) -> &str {
 fn unavailable(error: &Error) -> Problem {
     tracing::error!(%error, "the exports cannot be reached");
     Problem::unavailable()
-}
-
-/// The form in which the pages of a file are fetched: Parquet is made of batches.
-fn page_format(format: Format) -> Format {
-    match format {
-        Format::Parquet => Format::Arrow,
-        other => other,
-    }
 }
 
 #[cfg(test)]

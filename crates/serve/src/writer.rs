@@ -3,8 +3,9 @@
 use crate::answer;
 use crate::asked::Asked;
 use crate::column::Column;
-use crate::columnar::{Cell, Columns};
+use crate::columnar::{self, Cell, Columns};
 use crate::format::{Format, csv_text};
+use arrow_array::RecordBatch;
 
 /// How large an answer may become. A Lambda's may have 6 MB, and the envelope of API Gateway escapes it once more.
 pub const LARGEST: usize = 5 * 1024 * 1024;
@@ -12,10 +13,12 @@ pub const LARGEST: usize = 5 * 1024 * 1024;
 const LARGEST_OF_COLUMNS: usize = 4 * 1024 * 1024;
 
 /// A page.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Page {
-    /// The whole body of the answer.
+    /// The whole body of the answer; empty where there is a batch in its place.
     pub body: Vec<u8>,
+    /// The rows, of a part of a file whose form is columns.
+    pub batch: Option<RecordBatch>,
     /// How many rows are in it.
     pub rows: usize,
     /// The next page's cursor.
@@ -41,6 +44,7 @@ pub trait Row {
 #[derive(Debug)]
 pub struct Writer<'a> {
     format: Format,
+    is_part: bool,
     shown: Vec<Shown<'a>>,
     limit: usize,
     /// Of a form that is text.
@@ -71,6 +75,7 @@ impl<'a> Writer<'a> {
         let columns = || Columns::new(shown.iter().map(|shown| shown.column));
         Self {
             format: asked.format,
+            is_part: asked.is_part,
             columns: asked.format.is_columnar().then(columns),
             shown,
             limit: asked.arguments.limit as usize,
@@ -165,11 +170,15 @@ impl<'a> Writer<'a> {
         if self.format == Format::Json {
             answer::finish(&mut self.body, next.as_deref());
         }
+        let batch = self.columns.map(Columns::finish).transpose()?;
+        let (body, batch) = match batch {
+            Some(batch) if self.is_part => (self.body, Some(batch)),
+            Some(batch) => (columnar::file(self.format, &batch)?, None),
+            None => (self.body, None),
+        };
         Ok(Page {
-            body: match self.columns {
-                None => self.body,
-                Some(columns) => columns.finish(self.format)?,
-            },
+            body,
+            batch,
             rows: self.rows,
             next,
         })

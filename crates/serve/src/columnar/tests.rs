@@ -59,7 +59,7 @@ fn written(format: Format) -> Vec<u8> {
         }
     }
     assert!(page.bytes() > 17 * 8);
-    page.finish(format).unwrap()
+    file(format, &page.finish().unwrap()).unwrap()
 }
 
 fn check(batch: &RecordBatch) {
@@ -105,7 +105,7 @@ fn a_parquet_file_reads_as_it_was_written() {
 fn an_answer_without_a_row_has_its_columns() {
     let column = Column::new("c", Kind::Timestamp);
     let page = Columns::new(std::iter::once(&column));
-    let bytes = page.finish(Format::Arrow).unwrap();
+    let bytes = file(Format::Arrow, &page.finish().unwrap()).unwrap();
     let reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
     assert_eq!(reader.schema().field(0).name(), "c");
 }
@@ -120,7 +120,7 @@ fn a_value_of_another_kind_is_told() {
         let column = Column::new("c", kind);
         let mut page = Columns::new(std::iter::once(&column));
         page.push(0, &cell);
-        let told = page.finish(Format::Arrow).unwrap_err();
+        let told = page.finish().unwrap_err();
         assert!(told.contains("`c` holds what is no"), "{told}");
     }
 }

@@ -6,14 +6,14 @@ use crate::format::Format;
 use crate::writer::Page;
 use bytes::Bytes;
 
-/// What ends a stream of Arrow's.
-const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-
 /// A file that is being made.
 #[derive(Debug)]
 pub(super) struct File {
     format: Format,
-    body: Vec<u8>,
+    /// Of a form that is text.
+    text: Vec<u8>,
+    /// Of the others, from the first page on.
+    columns: Option<columnar::File>,
     rows: u64,
 }
 
@@ -21,7 +21,8 @@ impl File {
     pub fn new(format: Format) -> Self {
         Self {
             format,
-            body: Vec::new(),
+            text: Vec::new(),
+            columns: None,
             rows: 0,
         }
     }
@@ -31,52 +32,56 @@ impl File {
     }
 
     pub fn bytes(&self) -> usize {
-        self.body.len()
+        let columns = self.columns.as_ref().map_or(0, columnar::File::bytes);
+        self.text.len() + columns
     }
 
-    /// Appends a page of the form that the file's pages have.
+    /// Appends a page that is a part of a file of this form.
     pub fn push(&mut self, page: &Page) -> Result<(), String> {
-        let (head, rows) = match self.format {
-            Format::Json => {
-                let mut tail = Vec::new();
-                answer::finish(&mut tail, page.next.as_deref());
-                parts(&page.body, answer::HEAD.len(), tail.len())
-            }
-            Format::Csv => parts(&page.body, line(&page.body), 0),
-            Format::Ndjson => parts(&page.body, 0, 0),
-            Format::Arrow | Format::Parquet => {
-                parts(&page.body, message(&page.body), END_OF_STREAM.len())
-            }
+        if let Some(batch) = &page.batch {
+            let columns = match self.columns.take() {
+                Some(columns) => columns,
+                None => columnar::File::new(self.format, &batch.schema())?,
+            };
+            self.columns.insert(columns).write(batch)?;
+        } else {
+            self.push_text(page).ok_or("a page is not of its form")?;
         }
-        .ok_or("a page is not of its form")?;
-        if self.body.is_empty() {
-            self.body.extend_from_slice(head);
-        } else if self.format == Format::Json && self.rows > 0 && page.rows > 0 {
-            self.body.push(b',');
-        }
-        self.body.extend_from_slice(rows);
         self.rows += page.rows as u64;
         Ok(())
     }
 
-    pub fn finish(mut self) -> Result<Bytes, String> {
-        match self.format {
-            Format::Json => answer::finish(&mut self.body, None),
-            Format::Csv | Format::Ndjson => {}
-            Format::Arrow => self.body.extend_from_slice(&END_OF_STREAM),
-            Format::Parquet => {
-                self.body.extend_from_slice(&END_OF_STREAM);
-                self.body = columnar::parquet_of_stream(&self.body)?;
+    fn push_text(&mut self, page: &Page) -> Option<()> {
+        let (head, tail) = match self.format {
+            Format::Json => {
+                let mut tail = Vec::new();
+                answer::finish(&mut tail, page.next.as_deref());
+                (answer::HEAD.len(), tail.len())
             }
+            Format::Csv => (line(&page.body), 0),
+            Format::Ndjson => (0, 0),
+            Format::Arrow | Format::Parquet => return None,
+        };
+        let end = page.body.len().checked_sub(tail)?;
+        let (head, rows) = page.body[..end].split_at_checked(head)?;
+        if self.text.is_empty() {
+            self.text.extend_from_slice(head);
+        } else if self.format == Format::Json && self.rows > 0 && page.rows > 0 {
+            self.text.push(b',');
         }
-        Ok(self.body.into())
+        self.text.extend_from_slice(rows);
+        Some(())
     }
-}
 
-/// What stands before the rows, and the rows.
-fn parts(body: &[u8], head: usize, tail: usize) -> Option<(&[u8], &[u8])> {
-    let end = body.len().checked_sub(tail)?;
-    body.get(..end)?.split_at_checked(head)
+    pub fn finish(mut self) -> Result<Bytes, String> {
+        if let Some(columns) = self.columns {
+            return Ok(columns.finish()?.into());
+        }
+        if self.format == Format::Json {
+            answer::finish(&mut self.text, None);
+        }
+        Ok(self.text.into())
+    }
 }
 
 /// How long the first line of CSV is.
@@ -89,12 +94,6 @@ fn line(body: &[u8]) -> usize {
     end.map_or(body.len(), |end| end + 1)
 }
 
-/// How long the first message of a stream of Arrow's is, the schema: a mark, its length, and so many bytes.
-fn message(body: &[u8]) -> usize {
-    let length = body.get(4..8).and_then(|bytes| bytes.try_into().ok());
-    length.map_or(0, |bytes| 8 + u32::from_le_bytes(bytes) as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +103,7 @@ mod tests {
         for (body, rows) in pages {
             let page = Page {
                 body: body.as_bytes().to_vec(),
+                batch: None,
                 rows: *rows,
                 next: None,
             };
@@ -138,6 +138,7 @@ mod tests {
     fn a_page_that_is_cut_short_is_told() {
         let page = Page {
             body: b"{".to_vec(),
+            batch: None,
             rows: 1,
             next: None,
         };

@@ -2,7 +2,6 @@
 
 use super::file::File;
 use super::job::{Job, Part, State};
-use super::page_format;
 use crate::Serve;
 use crate::asked::Asked;
 use crate::dataset::Dataset;
@@ -133,7 +132,7 @@ impl Serve {
         let (mut files, mut file) = (Vec::new(), File::new(job.format));
         let mut sign = Instant::now();
         loop {
-            let asked = Asked::new(route, &arguments, caller.as_ref(), page_format(job.format));
+            let asked = Asked::new(route, &arguments, caller.as_ref(), job.format).as_part();
             let page = self.patient_page(&asked).await.map_err(told)?;
             file.push(&page).map_err(Trouble::Told)?;
             arguments.cursor = page.next;
