@@ -12,6 +12,7 @@ pub mod mode;
 pub mod moment;
 pub mod query;
 pub mod raw;
+pub mod recent;
 pub mod schema;
 pub mod state;
 pub mod step;

@@ -48,7 +48,7 @@ pub async fn bootstrap(
         .batch_execute(&format!(
             "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {reader_role};
              ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {reader_role};
-             {PUBLISHED}"
+             {PUBLISHED} {RECENT};"
         ))
         .await
         .map_err(|error| failure(&error, owner, "create the schema `millrace`"))
@@ -81,6 +81,7 @@ const PUBLISHED: &str = "
         layout text NOT NULL,
         run text NOT NULL,
         published_at timestamptz NOT NULL DEFAULT now(),
+        recent jsonb,
         PRIMARY KEY (schema, relation)
     );
     COMMENT ON TABLE millrace.published IS
@@ -89,6 +90,9 @@ const PUBLISHED: &str = "
         'A digest of the names of the files behind that version.';
     COMMENT ON COLUMN millrace.published.layout IS
         'A digest of columns, types and key: where it differs, the relation is made anew.';";
+
+/// What a store that was set up by an older Millrace lacks: of a relation that has the recent rows alone, which these are.
+pub const RECENT: &str = "ALTER TABLE millrace.published ADD COLUMN IF NOT EXISTS recent jsonb";
 
 /// Two set-ups at once may both find no role: the one that comes second finds it then.
 async fn create_role(client: &Client, role: &Credentials) -> Result<(), tokio_postgres::Error> {

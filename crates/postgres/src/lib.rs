@@ -9,7 +9,7 @@ pub mod private;
 pub mod sql;
 mod tls;
 
-pub use bootstrap::bootstrap;
+pub use bootstrap::{RECENT, bootstrap};
 pub use connection::connect;
 pub use credentials::Credentials;
 pub use errors::{failure, is_rejected_login};

@@ -10,6 +10,8 @@ mod copy;
 mod indexes;
 mod load;
 mod nested;
+mod note;
+mod recent;
 mod relation;
 mod target;
 
@@ -199,6 +201,11 @@ impl<'a> Progress<'a> {
     fn set(&mut self, name: &str, count: u64) {
         self.counts.insert(name.to_owned(), count);
         self.observer.progress(&self.counts);
+    }
+
+    fn add(&mut self, name: &str, count: u64) {
+        let so_far = self.counts.get(name).copied().unwrap_or_default();
+        self.set(name, so_far + count);
     }
 
     fn bytes(&mut self, bytes: usize) {

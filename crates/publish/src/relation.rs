@@ -2,8 +2,10 @@
 
 use crate::column::{Column, list};
 use crate::indexes::{self, Indexes};
-use crate::load;
-use crate::target::{Target, digest};
+use crate::load::{self, Rows};
+use crate::note::{self, Note};
+use crate::recent::Cut;
+use crate::target::Target;
 use crate::{Progress, Stop};
 use millrace_lake::{DataFile, Table};
 use millrace_model::definition::pipeline::WriteMode;
@@ -25,29 +27,38 @@ pub async fn publish(
     progress: &mut Progress<'_>,
 ) -> Result<(), Stop> {
     let columns = target.columns(&table.schema())?;
+    note::make_room(client).await?;
+    make_schema(client, &target.schema).await?;
+    let transaction = locked(client, &target.name()).await?;
+    let before = Note::read(&transaction, target).await?;
     let relation = Relation {
         target,
         table,
         wanted: indexes::wanted(target, &columns),
-        layout: target.layout(&columns),
-        files: fingerprint(table),
+        note: target.note(table, &columns),
+        cut: target.cut(&columns, run, before.as_ref())?,
         columns,
     };
-    make_schema(client, &target.schema).await?;
-    let transaction = locked(client, &target.name()).await?;
-    match relation.compare(&transaction).await? {
-        Difference::None => indexes::settle(&transaction, target, &relation.wanted).await?,
+    match relation.compare(&transaction, before.as_ref()).await? {
+        Difference::None => {
+            relation.leave_old(&transaction, progress).await?;
+            indexes::settle(&transaction, target, &relation.wanted).await?;
+        }
         Difference::Files(files) => {
             progress.expect(files.iter().map(|file| file.rows).sum());
             relation.merge(&transaction, files, progress).await?;
+            relation.leave_old(&transaction, progress).await?;
             indexes::settle(&transaction, target, &relation.wanted).await?;
         }
         Difference::Everything => {
-            progress.expect(table.rows());
             relation.replace(&transaction, progress).await?;
         }
     }
-    relation.note(&transaction, run).await?;
+    let note = Note {
+        recent: relation.cut.as_ref().map(|cut| cut.noted(&table.files())),
+        ..relation.note
+    };
+    note.write(&transaction, target, run).await?;
     transaction.commit().await?;
     progress.set("version", table.version());
     progress.set("indexes", relation.wanted.len() as u64);
@@ -55,7 +66,7 @@ pub async fn publish(
 }
 
 /// A transaction that has what it locks to itself, among those of Millrace.
-async fn locked<'a>(client: &'a mut Client, name: &str) -> Result<Transaction<'a>, Stop> {
+pub async fn locked<'a>(client: &'a mut Client, name: &str) -> Result<Transaction<'a>, Stop> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK_TIMEOUT).await?;
     transaction
@@ -96,32 +107,24 @@ struct Relation<'a> {
     table: &'a Table,
     columns: Vec<Column>,
     wanted: Indexes,
-    layout: String,
-    files: String,
+    /// What is to be noted of it.
+    note: Note,
+    /// Where its rows begin, if it does not have all of the table's.
+    cut: Option<Cut>,
 }
 
 impl Relation<'_> {
-    async fn compare(&self, transaction: &Transaction<'_>) -> Result<Difference, Stop> {
+    async fn compare(
+        &self,
+        transaction: &Transaction<'_>,
+        before: Option<&Note>,
+    ) -> Result<Difference, Stop> {
         let target = self.target;
-        let set_up = transaction
-            .query_one("SELECT to_regclass('millrace.published') IS NOT NULL", &[])
-            .await?;
-        if !set_up.try_get::<_, bool>(0)? {
-            let text = "the operational store is not set up: it has no table millrace.published; set it up with its \
-                        admin's credentials first";
-            return Err(Failure::new(FailureName::BadDefinition, text).into());
-        }
         let exists = transaction
             .query_one("SELECT to_regclass($1) IS NOT NULL", &[&target.quoted()])
             .await?;
         let exists: bool = exists.try_get(0)?;
-        let published = transaction
-            .query_opt(
-                "SELECT source, version, files, layout FROM millrace.published WHERE schema = $1 AND relation = $2",
-                &[&target.schema, &target.relation],
-            )
-            .await?;
-        let Some(published) = published else {
+        let Some(before) = before else {
             if exists {
                 let text = format!(
                     "{} is there already, and Millrace did not make it: drop or rename it, or publish under another name",
@@ -131,17 +134,19 @@ impl Relation<'_> {
             }
             return Ok(Difference::Everything);
         };
-        let (source, version): (String, i64) = (published.try_get(0)?, published.try_get(1)?);
-        let (files, layout): (String, String) = (published.try_get(2)?, published.try_get(3)?);
-        let version = version.cast_unsigned();
-        if !exists || source != target.source || layout != self.layout {
+        let (version, newest) = (before.version, self.note.version);
+        if !exists || before.source != self.note.source || before.layout != self.note.layout {
             return Ok(Difference::Everything);
         }
-        if version == self.table.version() && files == self.files {
+        let suffices = |cut: &Cut| cut.is_behind(before.recent.as_ref());
+        if !self.cut.as_ref().is_none_or(suffices) {
+            return Ok(Difference::Everything);
+        }
+        if version == newest && before.files == self.note.files {
             return Ok(Difference::None);
         }
         // A table that was made anew has begun its versions anew.
-        if version >= self.table.version() || target.write == WriteMode::Replace {
+        if version >= newest || target.write == WriteMode::Replace {
             return Ok(Difference::Everything);
         }
         let changes = self
@@ -150,6 +155,31 @@ impl Relation<'_> {
             .await
             .map_err(Failure::from)?;
         Ok(changes.map_or(Difference::Everything, Difference::Files))
+    }
+
+    /// The files that have rows for the relation, as far as their bounds tell.
+    fn holding(&self, mut files: Vec<DataFile>) -> Vec<DataFile> {
+        if let Some(cut) = &self.cut {
+            files.retain(|file| cut.may_be_in(file));
+        }
+        files
+    }
+
+    /// Deletes the rows that have become too old.
+    async fn leave_old(
+        &self,
+        transaction: &Transaction<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Stop> {
+        let Some(cut) = &self.cut else { return Ok(()) };
+        let delete = format!(
+            "DELETE FROM {} AS present WHERE {}",
+            self.target.quoted(),
+            cut.outgrows("present")
+        );
+        let left = transaction.execute(&delete, &[]).await?;
+        progress.add("rows_deleted", left);
+        Ok(())
     }
 
     /// Fills a new table beside the old one, and puts it in its place.
@@ -180,15 +210,14 @@ impl Relation<'_> {
             ))
             .await?;
         // The rows of a table that nobody else can see yet need not be frozen later.
-        let rows = load::copy(
-            transaction,
-            self.table.scan(),
-            &staging,
-            &self.columns,
-            ", FREEZE",
-            progress,
-        )
-        .await?;
+        let files = self.holding(self.table.files());
+        progress.expect(files.iter().map(|file| file.rows).sum());
+        let rows = Rows {
+            scan: self.table.scan().files(files),
+            columns: &self.columns,
+            cut: self.cut.as_ref(),
+        };
+        let rows = load::copy(transaction, rows, &staging, ", FREEZE", progress).await?;
         let primary_key = target.primary_key();
         if !target.key.is_empty() {
             let add = format!(
@@ -263,11 +292,15 @@ impl Relation<'_> {
             literal(&target.comment)
         );
         transaction.batch_execute(&comment).await?;
-        let scan = self.table.scan().files(files);
+        let rows = |files: Vec<DataFile>, cut| Rows {
+            scan: self.table.scan().files(files),
+            columns: &self.columns,
+            cut,
+        };
         if target.write == WriteMode::Append {
-            let rows =
-                load::copy(transaction, scan, &relation, &self.columns, "", progress).await?;
-            progress.set("rows_inserted", rows);
+            let rows = rows(self.holding(files), self.cut.as_ref());
+            let inserted = load::copy(transaction, rows, &relation, "", progress).await?;
+            progress.set("rows_inserted", inserted);
             return Ok(());
         }
         let changes = "pg_temp.millrace_changes";
@@ -276,7 +309,14 @@ impl Relation<'_> {
                 "CREATE TEMPORARY TABLE millrace_changes (LIKE {relation}) ON COMMIT DROP"
             ))
             .await?;
-        load::copy(transaction, scan, changes, &self.columns, "", progress).await?;
+        // Those that are too old are among them: the relation may have them as they were before.
+        load::copy(transaction, rows(files, None), changes, "", progress).await?;
+        let mut kept = String::new();
+        if let Some(cut) = &self.cut {
+            self.leave_changed(transaction, cut, changes, progress)
+                .await?;
+            kept = format!(" WHERE {}", cut.keeps("changed"));
+        }
         let names = list(&self.columns);
         let action = match target.differs(&self.columns) {
             None => "NOTHING".to_owned(),
@@ -295,7 +335,7 @@ impl Relation<'_> {
             .query_one(
                 &format!(
                     "WITH written AS (
-                         INSERT INTO {relation} AS present ({names}) SELECT {names} FROM {changes}
+                         INSERT INTO {relation} AS present ({names}) SELECT {names} FROM {changes} AS changed{kept}
                          ON CONFLICT ({}) DO {action} RETURNING (xmax = 0) AS fresh
                      ) SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM written",
                     target.quoted_key()
@@ -310,28 +350,27 @@ impl Relation<'_> {
         Ok(())
     }
 
-    async fn note(&self, transaction: &Transaction<'_>, run: &RunId) -> Result<(), Stop> {
-        let (target, version) = (self.target, self.table.version().cast_signed());
-        transaction
-            .execute(
-                "INSERT INTO millrace.published AS present (schema, relation, source, version, files, layout, run)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)
-                 ON CONFLICT (schema, relation) DO UPDATE SET
-                     source = EXCLUDED.source, version = EXCLUDED.version, files = EXCLUDED.files,
-                     layout = EXCLUDED.layout, run = EXCLUDED.run, published_at = now()
-                 WHERE (present.source, present.version, present.files, present.layout)
-                     IS DISTINCT FROM (EXCLUDED.source, EXCLUDED.version, EXCLUDED.files, EXCLUDED.layout)",
-                &[
-                    &target.schema,
-                    &target.relation,
-                    &target.source,
-                    &version,
-                    &self.files,
-                    &self.layout,
-                    &run.as_str(),
-                ],
-            )
-            .await?;
+    /// Deletes the rows that have become older than what is kept by being changed.
+    async fn leave_changed(
+        &self,
+        transaction: &Transaction<'_>,
+        cut: &Cut,
+        changes: &str,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Stop> {
+        let same = self.target.key.iter().map(|name| {
+            let name = identifier(name);
+            format!("present.{name} = changed.{name}")
+        });
+        let same: Vec<String> = same.collect();
+        let delete = format!(
+            "DELETE FROM {} AS present USING {changes} AS changed WHERE {} AND {}",
+            self.target.quoted(),
+            same.join(" AND "),
+            cut.leaves("changed")
+        );
+        let left = transaction.execute(&delete, &[]).await?;
+        progress.add("rows_deleted", left);
         Ok(())
     }
 
@@ -364,12 +403,4 @@ impl Relation<'_> {
         );
         Failure::new(FailureName::BadDefinition, text).into()
     }
-}
-
-/// What tells one content of a table from another: the names of its files, which are never used twice.
-fn fingerprint(table: &Table) -> String {
-    let mut paths: Vec<String> = table.files().into_iter().map(|file| file.path).collect();
-    paths.sort_unstable();
-    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    digest(&paths)
 }

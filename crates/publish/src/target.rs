@@ -1,10 +1,14 @@
 //! What is published where: the definition and the Delta table, brought together.
 
 use crate::column::{Column, PgType};
+use crate::note::Note;
+use crate::recent::Cut;
 use arrow::datatypes::Schema;
-use millrace_model::definition::pipeline::WriteMode;
+use millrace_lake::Table;
+use millrace_model::definition::pipeline::{Recent, WriteMode};
 use millrace_model::definition::rows::Rows;
 use millrace_model::definition::{Datasource, Pinned};
+use millrace_model::ledger::RunId;
 use millrace_model::query::{IndexNeed, index_needs};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_postgres::sql::{identifier, qualified};
@@ -27,6 +31,8 @@ pub struct Target {
     pub comment: String,
     /// The indexes that endpoints need.
     pub indexes: Vec<IndexNeed>,
+    /// Which rows are kept; all of them where this is none.
+    pub recent: Option<Recent>,
     json: Vec<String>,
 }
 
@@ -61,6 +67,7 @@ impl Target {
             ),
             indexes: index_needs(&pinned.endpoints, &publish.schema, &publish.relation)
                 .map_err(bad)?,
+            recent: publish.recent.clone(),
             json,
         })
     }
@@ -105,13 +112,47 @@ impl Target {
         Ok(columns)
     }
 
+    /// What is to be noted of a relation that has all rows of a table.
+    pub fn note(&self, table: &Table, columns: &[Column]) -> Note {
+        Note {
+            source: self.source.clone(),
+            version: table.version(),
+            files: fingerprint(table),
+            layout: self.layout(columns),
+            recent: None,
+        }
+    }
+
+    /// Where the rows begin that are kept, if not all are.
+    pub fn cut(
+        &self,
+        columns: &[Column],
+        run: &RunId,
+        before: Option<&Note>,
+    ) -> Result<Option<Cut>, Failure> {
+        let before = before.and_then(|note| note.recent.as_ref());
+        let cut = |recent| Cut::new(recent, columns, &self.key, run, before);
+        let cut = self.recent.as_ref().map(cut).transpose();
+        cut.map_err(|failure| {
+            Failure::new(
+                failure.name,
+                format!("{}: {}", self.name(), failure.message),
+            )
+        })
+    }
+
     /// A digest of what a relation is made of: where it differs, the relation is made anew.
-    pub fn layout(&self, columns: &[Column]) -> String {
+    fn layout(&self, columns: &[Column]) -> String {
         let columns: Vec<String> = columns
             .iter()
             .map(|column| format!("{} {}", column.name, column.kind))
             .collect();
-        digest(&[&columns.join(","), &self.key.join(",")])
+        let (columns, key) = (columns.join(","), self.key.join(","));
+        match &self.recent {
+            None => digest(&[&columns, &key]),
+            // Rows that were left out for one reason are missing for another.
+            Some(recent) => digest(&[&columns, &key, &recent.by]),
+        }
     }
 
     /// The condition under which a row that is there is not the one that comes.
@@ -147,6 +188,14 @@ impl Target {
             .collect::<Vec<_>>()
             .join(", ")
     }
+}
+
+/// What tells one content of a table from another: the names of its files, which are never used twice.
+fn fingerprint(table: &Table) -> String {
+    let mut paths: Vec<String> = table.files().into_iter().map(|file| file.path).collect();
+    paths.sort_unstable();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    digest(&paths)
 }
 
 /// A digest of texts, in hexadecimal.

@@ -450,6 +450,19 @@ pub struct Publish {
     pub schema: String,
     /// The table as which they do.
     pub relation: String,
+    /// Which rows the store keeps; all of them where this is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent: Option<Recent>,
+}
+
+/// The rows that a store keeps of a table, where it does not keep all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    /// The column that says how old a row is: a moment, or a day. A row without a value of it is not kept.
+    pub by: String,
+    /// How old a row may be when a run starts.
+    #[serde(with = "millis")]
+    pub keep: Duration,
 }
 
 impl Publish {

@@ -117,6 +117,59 @@ fn a_route_reads_what_is_published_to_its_own_datasource() {
 }
 
 #[test]
+fn the_store_alone_keeps_recent_rows() {
+    let published = |publish: &str| {
+        let pipeline = PIPELINE.replace(
+            "to: operational_store, as: sales.orders }",
+            &format!("to: operational_store, as: sales.orders, {publish} }}"),
+        );
+        let mut files = sound();
+        files[1].1 = &pipeline;
+        parse(&files)
+    };
+    let (set, problems) = published("recent: { by: placed_at, keep: 90d }");
+    assert_eq!(problems, Vec::<String>::new());
+    let recent = set.pipelines["orders"].publish[0].recent.clone().unwrap();
+    assert_eq!(
+        (recent.by.as_str(), recent.keep.as_secs()),
+        ("placed_at", 90 * 86_400)
+    );
+    for (publish, problem) in [
+        (
+            "recent: { by: placed at, keep: 90d }",
+            "publish[0].recent.by: a name here is at most 63 of `a-z`, `0-9` and `_`, a letter first",
+        ),
+        (
+            "recent: { by: at, keep: 5m }",
+            "publish[0].recent.keep: this lies between 1h and 36500d",
+        ),
+        (
+            "recent: { by: at, keep: 5d, for: 6d }",
+            "publish[0].recent.for: unknown field; what may stand here is `by` or `keep`",
+        ),
+    ] {
+        let found = published(publish).1;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0], format!("pipelines/orders.yaml:7: {problem}"));
+    }
+    let lake = PIPELINE.replace(
+        "to: operational_store, as: sales.orders }",
+        "to: lake, as: sales.orders, recent: { by: at, keep: 1d } }",
+    );
+    let endpoint = ENDPOINT.replace("operational_store", "lake");
+    let mut files = sound();
+    files[1].1 = &lake;
+    files[2].1 = &endpoint;
+    assert_eq!(
+        parse(&files).1,
+        [
+            "pipelines/orders.yaml:7: publish[0].recent: rows are copied to `operational_store` alone, and the lake has \
+             them all: leave `recent` out"
+        ]
+    );
+}
+
+#[test]
 fn what_a_broken_pipeline_would_publish_is_not_missed_as_well() {
     let pipeline = PIPELINE.replace("write: upsert", "write: upset");
     let mut files = sound();

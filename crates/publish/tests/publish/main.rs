@@ -10,6 +10,7 @@
     reason = "one thread, and one case at a time"
 )]
 
+mod recent;
 mod rows;
 mod support;
 mod together;

@@ -117,10 +117,15 @@ impl Place {
 
     /// The input of a publish of `orders`, which is written so and read by these queries.
     pub async fn input(&self, write: &str, queries: &[&str]) -> StepInput {
+        self.input_of(write, "", queries).await
+    }
+
+    /// The same, where the store keeps rows that `recent` says.
+    pub async fn input_of(&self, write: &str, recent: &str, queries: &[&str]) -> StepInput {
         let pipeline = format!(
             "pipeline: shop\ndescription: It's a \"shop\".\nresources:\n  - {{ name: orders, connection: shop, path: /orders, \
              records: items, key: [id] }}\ntables:\n  - name: orders\n    from: orders\n    write: {write}\n    key: [id]\n    \
-             columns: {{ more: {{ type: json }} }}\npublish:\n  - {{ table: orders, to: operational_store, as: sales.orders }}\n  \
+             columns: {{ more: {{ type: json }} }}\npublish:\n  - {{ table: orders, to: operational_store, as: sales.orders{recent} }}\n  \
              - {{ table: orders, to: operational_store, as: sales.copies }}\n  \
              - {{ table: orders, to: operational_store, as: sales.others }}\n"
         );

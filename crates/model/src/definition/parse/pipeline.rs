@@ -4,13 +4,18 @@ use super::{
     answer, format, incremental, model, paginate, personal_data, request, schedule, table, value,
 };
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, Model, OnRefusal, Paginate, Pipeline, Publish, Resource, Slices,
-    Table, WriteMode,
+    Concurrency, CursorValue, Model, OnRefusal, Paginate, Pipeline, Publish, Recent, Resource,
+    Slices, Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
-use crate::definition::wire::pipeline::{PipelineFile, PublishForm, ResourceForm};
+use crate::definition::wire::pipeline::{PipelineFile, PublishForm, RecentForm, ResourceForm};
 use crate::definition::{Datasource, FieldPath};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// For how long a store keeps the rows of which it keeps the recent ones alone.
+const LEAST_KEPT: Duration = Duration::from_hours(1);
+const MOST_KEPT: Duration = Duration::from_hours(24 * 36_500);
 
 pub(super) fn validate(
     wire: PipelineFile,
@@ -365,11 +370,34 @@ fn publish(
     review.accept(&at.field("table"), value::identifier(&form.table));
     let to = review.accept(&at.field("to"), Datasource::parse(&form.to));
     let (schema, relation) = review.accept(&at.field("as"), target(&form.target))?;
+    let recent = match form.recent {
+        None => None,
+        Some(form) => Some(recent(&form, to, &at.field("recent"), review)?),
+    };
     Some(Publish {
         table: form.table,
         to: to?,
         schema,
         relation,
+        recent,
+    })
+}
+
+/// Which rows a store keeps; only one to which rows are copied can keep some of them.
+fn recent(
+    form: &RecentForm,
+    to: Option<Datasource>,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Recent> {
+    review.require(to.is_none_or(|to| to == Datasource::OperationalStore), at, || {
+        "rows are copied to `operational_store` alone, and the lake has them all: leave `recent` out".to_owned()
+    });
+    review.accept(&at.field("by"), value::identifier(&form.by))?;
+    let keep = value::duration(&form.keep.0, LEAST_KEPT, MOST_KEPT);
+    Some(Recent {
+        by: form.by.clone(),
+        keep: review.accept(&at.field("keep"), keep)?,
     })
 }
 

@@ -368,4 +368,17 @@ pub(crate) struct PublishForm {
     #[serde(rename = "as")]
     #[schemars(regex(pattern = r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"), example = &"seismology.quakes")]
     pub(crate) target: String,
+    /// Which rows PostgreSQL keeps; all of them unless said otherwise.
+    pub(crate) recent: Option<RecentForm>,
+}
+
+/// The rows that PostgreSQL keeps of a table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecentForm {
+    /// The column that says how old a row is: a `timestamp`, or a `date`. A row without a value of it is not kept.
+    #[schemars(example = &"occurred_at")]
+    pub(crate) by: String,
+    /// How old a row may be when a run starts: `90d`.
+    pub(crate) keep: DurationText,
 }
