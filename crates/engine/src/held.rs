@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use millrace_lake::{DataFile, Scan};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// How many rows a zone has.
 const ZONE: usize = 2048;
@@ -32,6 +32,8 @@ const UNPACKED: usize = 2;
 pub(crate) struct Held {
     room: usize,
     files: Mutex<Files>,
+    /// One file is read at a time: what is being read is no part of the room.
+    reading: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,13 @@ impl Held {
         Self {
             room,
             files: Mutex::default(),
+            reading: Semaphore::new(1),
         }
+    }
+
+    /// How many bytes there are for rows.
+    pub(crate) fn room(&self) -> usize {
+        self.room
     }
 
     /// The rows of a table's file, read by `scan` now where they are not there; none where they would take too much room.
@@ -85,6 +93,8 @@ impl Held {
             return Ok(of_schema(rows.clone(), schema));
         }
         let read = async || {
+            let closed = |error| DataFusionError::External(Box::new(error));
+            let _turn = self.reading.acquire().await.map_err(closed)?;
             let scan = scan.clone().files(vec![file.clone()]).batch_rows(ZONE);
             read(scan, schema, key, most).await
         };
@@ -141,17 +151,35 @@ async fn read(
         }
         batches.push(batch);
     }
-    let mut all = concat_batches(schema, &batches)?;
+    let batches = if key.is_empty() {
+        batches
+    } else {
+        sorted(schema, batches, key)?
+    };
+    Ok(Some(Arc::new(Zones::new(schema.clone(), batches))))
+}
+
+/// The rows in the order of these columns. Each batch has its values to itself: who buffers one that is a slice of all rows
+/// is charged for all of them.
+fn sorted(
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+    key: &[usize],
+) -> Result<Vec<RecordBatch>> {
+    let all = concat_batches(schema, &batches)?;
     drop(batches);
-    if !key.is_empty() {
-        let column = |at: &usize| SortColumn {
-            values: all.column(*at).clone(),
-            options: Some(SortOptions::default()),
-        };
-        let columns: Vec<SortColumn> = key.iter().map(column).collect();
-        all = take_record_batch(&all, &lexsort_to_indices(&columns, None)?)?;
-    }
-    Ok(Some(Arc::new(Zones::new(&all))))
+    let column = |at: &usize| SortColumn {
+        values: all.column(*at).clone(),
+        options: Some(SortOptions::default()),
+    };
+    let columns: Vec<SortColumn> = key.iter().map(column).collect();
+    let order = lexsort_to_indices(&columns, None)?;
+    let zones = (0..order.len()).step_by(ZONE);
+    let cut = |from: usize| {
+        let rows = order.slice(from, ZONE.min(order.len() - from));
+        Ok(take_record_batch(&all, &rows)?)
+    };
+    zones.map(cut).collect()
 }
 
 /// The rows of a file, in zones.
@@ -161,23 +189,21 @@ pub(crate) struct Zones {
     pub(crate) batches: Vec<RecordBatch>,
     least: Vec<Option<ArrayRef>>,
     greatest: Vec<Option<ArrayRef>>,
-    bytes: usize,
+    /// How much memory they take.
+    pub(crate) bytes: usize,
 }
 
 impl Zones {
-    fn new(rows: &RecordBatch) -> Self {
-        let zones = (0..rows.num_rows()).step_by(ZONE);
-        let cut = |from: usize| rows.slice(from, ZONE.min(rows.num_rows() - from));
-        let batches: Vec<RecordBatch> = zones.map(cut).collect();
+    fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         let of_all = |bound: Bound| {
-            let columns = 0..rows.num_columns();
+            let columns = 0..schema.fields().len();
             columns.map(|at| bounds(&batches, at, bound)).collect()
         };
         Self {
-            schema: rows.schema(),
             least: of_all(least),
             greatest: of_all(greatest),
-            bytes: rows.get_array_memory_size(),
+            bytes: batches.iter().map(RecordBatch::get_array_memory_size).sum(),
+            schema,
             batches,
         }
     }

@@ -7,6 +7,7 @@
 //! that would write.
 
 mod bounds;
+mod considerate;
 mod engine;
 mod error;
 mod held;

@@ -1,5 +1,6 @@
 //! Queries that are planned once and run with many values.
 
+use crate::considerate::{self, End, Ended};
 use crate::error::{Error, ErrorKind};
 use crate::rows::Rows;
 use arrow::array::{Array as _, ArrayRef};
@@ -15,7 +16,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::expr::{InList, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::ExecutionPlan;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -60,8 +61,10 @@ impl Prepared {
     /// rows is to end it.
     pub async fn rows(&self, values: &[ArrayRef], now: Timestamp) -> Result<Rows, Error> {
         let physical = self.physical(values, now).await?;
-        let stream = execute_stream(physical.clone(), self.context.clone());
-        Ok(Rows::new(stream.map_err(Error::running)?, physical))
+        let ended = Ended::default();
+        let stream = considerate::run(physical.clone(), self.context.clone(), &ended);
+        let rows = Rows::new(stream.map_err(Error::running)?, physical);
+        Ok(rows.ending(End(ended)))
     }
 
     /// How many bytes the files have that would be read with these values, as far as their bounds tell.

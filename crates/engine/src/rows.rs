@@ -1,3 +1,4 @@
+use crate::considerate::End;
 use crate::error::Error;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -10,11 +11,23 @@ use std::sync::Arc;
 pub struct Rows {
     stream: SendableRecordBatchStream,
     plan: Arc<dyn ExecutionPlan>,
+    /// Ends the query, wherever it is computed.
+    end: Option<End>,
 }
 
 impl Rows {
     pub(crate) fn new(stream: SendableRecordBatchStream, plan: Arc<dyn ExecutionPlan>) -> Self {
-        Self { stream, plan }
+        Self {
+            stream,
+            plan,
+            end: None,
+        }
+    }
+
+    /// The same, of a query that ends when they are dropped.
+    pub(crate) fn ending(mut self, end: End) -> Self {
+        self.end = Some(end);
+        self
     }
 
     /// The columns.

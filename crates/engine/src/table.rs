@@ -136,10 +136,18 @@ impl LakeTable {
             return Ok((Vec::new(), files));
         };
         let (mut batches, mut others) = (Vec::new(), Vec::new());
+        // What a query reads of what is held stays for as long as it runs, whatever is let go meanwhile.
+        let mut left = holding.held.room();
         for file in files {
-            let rows = holding.rows(&file.data, &self.schema).await?;
+            let rows = match left {
+                0 => None,
+                _ => holding.rows(&file.data, &self.schema).await?,
+            };
             match rows {
-                Some(zones) => batches.extend(kept(&zones.batches, &*zones, pruning)?.cloned()),
+                Some(zones) => {
+                    left = left.saturating_sub(zones.bytes);
+                    batches.extend(kept(&zones.batches, &*zones, pruning)?.cloned());
+                }
                 None => others.push(file),
             }
         }

@@ -1,0 +1,122 @@
+//! Endpoints over a lake of one's own, of one table: `s.numbers`, with whole numbers from 0 on.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use bytes::Bytes;
+use http::{Request, Response};
+use millrace_lake::{Commit, Lake, WriteKind};
+use millrace_model::definition::Datasource;
+use millrace_model::keys;
+use millrace_serve::Serve;
+use millrace_serve::source::Sources;
+use millrace_serve_lake::{LakeSource, Room};
+use millrace_store::objects::{Folder, Objects};
+use millrace_store::secrets::LocalSecrets;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const PIPELINE: &str = "
+pipeline: made
+description: Numbers
+resources:
+  - { name: numbers, connection: made, path: /numbers, records: items, key: [id] }
+tables:
+  - { name: numbers, from: numbers, write: upsert, key: [id] }
+publish:
+  - { table: numbers, to: lake, as: s.numbers }
+";
+
+/// A MiB.
+pub const MIB: usize = 1024 * 1024;
+
+/// Endpoints, and the lake that they read.
+pub struct Place {
+    pub serve: Serve,
+    objects: Arc<dyn Objects>,
+    _dir: TempDir,
+}
+
+impl Place {
+    /// Files of so many numbers each, to be asked with so much memory.
+    pub async fn new(files: &[usize], room: &Room) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));
+        let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();
+        let secrets = Arc::new(LocalSecrets::new(
+            None,
+            [(LocalSecrets::variable("seal"), "sealed".to_owned())],
+        ));
+        let key = keys::definition("pipeline", "made");
+        objects.put(&key, Bytes::from(PIPELINE)).await.unwrap();
+        write(&lake, files).await;
+        let source = LakeSource::new(
+            lake,
+            objects.clone(),
+            secrets.clone(),
+            "seal".to_owned(),
+            room,
+        );
+        let sources = Sources::of(Datasource::Lake, source.unwrap());
+        Self {
+            serve: Serve::new(objects.clone(), secrets, sources),
+            objects,
+            _dir: dir,
+        }
+    }
+
+    /// Puts an endpoint of one route, `/<name>`.
+    pub async fn route(&self, name: &str, query: &str, more: &str) {
+        let text = format!(
+            "metadata: {{ name: {name}, description: A test's }}\nroutes:\n  /{name}:\n    datasource: lake\n    \
+             query: {}\n{more}",
+            json!(query)
+        );
+        let key = keys::definition("endpoint", name);
+        self.objects.put(&key, Bytes::from(text)).await.unwrap();
+    }
+
+    /// The whole answer.
+    pub async fn ask(&self, uri: &str) -> Response<Bytes> {
+        let request = Request::get(uri).body(Bytes::new()).unwrap();
+        self.serve.handle(request).await
+    }
+
+    /// Its status and its body.
+    pub async fn get(&self, uri: &str) -> (u16, Value) {
+        let answer = self.ask(uri).await;
+        let body = serde_json::from_slice(answer.body()).unwrap();
+        (answer.status().as_u16(), body)
+    }
+}
+
+async fn write(lake: &Lake, files: &[usize]) {
+    let schema = batch(0, 1).schema();
+    let (mut added, mut first) = (Vec::new(), 0);
+    for count in files {
+        let mut writer = lake.writer("tables/made/numbers", schema.clone());
+        writer.write(&batch(first, *count)).await.unwrap();
+        added.extend(writer.finish().await.unwrap());
+        first += count;
+    }
+    let commit = Commit {
+        kind: WriteKind::Append,
+        added,
+        removed: Vec::new(),
+        schema,
+        sequence: 1,
+        brought: None,
+        note: None,
+    };
+    lake.create("tables/made/numbers", commit).await.unwrap();
+}
+
+fn batch(first: usize, count: usize) -> RecordBatch {
+    let numbers = || (first..first + count).map(|number| number as i64);
+    let texts = numbers().map(|number| format!("{:032}", number * 7_919));
+    let columns: [(&str, ArrayRef); 2] = [
+        ("id", Arc::new(Int64Array::from_iter_values(numbers()))),
+        ("text", Arc::new(StringArray::from_iter_values(texts))),
+    ];
+    let columns = columns.map(|(name, values)| (name, values, true));
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
