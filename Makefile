@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 SOURCE ?= sample
 ARCH ?= arm64
-FUNCTIONS := trigger ingest transform refine publish serve serve-lake
+FUNCTIONS := trigger ingest transform refine publish serve serve-lake serve-redis
 
 .PHONY: help run test check soak bench-ingest bench-transform bench-serve cloud stop build invoke deploy fmt schemas clean
 

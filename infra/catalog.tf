@@ -21,7 +21,7 @@ module "catalog" {
 # policies and the state machine in full, and the trigger function and the state machine can name one another.
 locals {
   # The functions that API Gateway asks.
-  answering = setintersection(["serve", "serve-lake", "trigger"], keys(module.catalog.functions))
+  answering = setintersection(["serve", "serve-lake", "serve-redis", "trigger"], keys(module.catalog.functions))
 
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
@@ -49,6 +49,8 @@ locals {
     store_owner_secret  = local.own_secrets.store_owner
     store_reader_secret = local.own_secrets.store_reader
     seal_secret         = local.own_secrets.seal
+    redis_owner_secret  = local.own_secrets.redis_owner
+    redis_reader_secret = local.own_secrets.redis_reader
     # The rest of its disk is for the log of what it does, and for Lambda.
     refine_spill_mib = tostring(module.catalog.functions.refine.disk_mb - 256)
   }

@@ -19,37 +19,42 @@ locals {
     serve     = concat(["definitions/endpoints/"], local.served_prefixes)
     # Which table a route means is for the pipelines' `publish` to say.
     serve-lake = concat(["definitions/endpoints/", "definitions/pipelines/", "tables/"], local.served_prefixes)
+    # Whose rows lie under which keys, Redis says.
+    serve-redis = concat(["definitions/endpoints/"], local.served_prefixes)
   }
 
   lake_reads = {
-    trigger    = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest     = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
-    transform  = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
-    refine     = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
-    publish    = ["definitions/pinned/*", "tables/*", "runs/*"]
-    serve      = concat(["definitions/endpoints/*"], local.served_objects)
-    serve-lake = concat(["definitions/endpoints/*", "definitions/pipelines/*", "tables/*"], local.served_objects)
+    trigger     = ["definitions/*", "runs/*", "gates/*", "idempotency/*"]
+    ingest      = ["definitions/pinned/*", "raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
+    transform   = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
+    refine      = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
+    publish     = ["definitions/pinned/*", "tables/*", "runs/*"]
+    serve       = concat(["definitions/endpoints/*"], local.served_objects)
+    serve-lake  = concat(["definitions/endpoints/*", "definitions/pipelines/*", "tables/*"], local.served_objects)
+    serve-redis = concat(["definitions/endpoints/*"], local.served_objects)
   }
 
   lake_writes = {
-    trigger    = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
-    ingest     = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
-    transform  = ["tables/*", "quarantine/*", "runs/*"]
-    refine     = ["tables/*", "quarantine/*", "runs/*"]
-    publish    = ["runs/*"]
-    serve      = local.served_objects
-    serve-lake = local.served_objects
+    trigger     = ["definitions/pinned/*", "runs/*", "gates/*", "idempotency/*"]
+    ingest      = ["raw/*", "state/*", "dead/*", "limits/*", "leases/*", "runs/*"]
+    transform   = ["tables/*", "quarantine/*", "runs/*"]
+    refine      = ["tables/*", "quarantine/*", "runs/*"]
+    publish     = ["runs/*"]
+    serve       = local.served_objects
+    serve-lake  = local.served_objects
+    serve-redis = local.served_objects
   }
 
   # Of two writers of one segment the loser removes its bytes; so does a table's writer whose commit did not come about.
   lake_deletes = {
-    trigger    = []
-    ingest     = ["raw/*/segment/*"]
-    transform  = ["tables/*"]
-    refine     = ["tables/*"]
-    publish    = []
-    serve      = []
-    serve-lake = []
+    trigger     = []
+    ingest      = ["raw/*/segment/*"]
+    transform   = ["tables/*"]
+    refine      = ["tables/*"]
+    publish     = []
+    serve       = []
+    serve-lake  = []
+    serve-redis = []
   }
 
   readable_secrets = {
@@ -57,24 +62,29 @@ locals {
     ingest    = sort(module.catalog.secrets.ingest)
     transform = []
     refine    = []
-    publish   = [local.own_secrets.store_owner]
+    publish   = concat([local.own_secrets.store_owner], [for owner in [local.own_secrets.redis_owner] : owner if module.catalog.publishes_to_redis])
     serve     = concat(sort(module.catalog.secrets.serve), [local.own_secrets.store_reader])
     # Where it is not deployed, it has no secret of its own either.
     serve-lake = concat(
       sort(module.catalog.secrets.serve),
       [for name in ["serve-lake"] : local.own_secrets.seal if contains(keys(module.catalog.functions), name)],
     )
+    serve-redis = concat(
+      sort(module.catalog.secrets.serve),
+      [for name in ["serve-redis"] : local.own_secrets.redis_reader if contains(keys(module.catalog.functions), name)],
+    )
   }
 
   # A refresh token may be good for one use: the next one is written back.
   writable_secrets = {
-    trigger    = []
-    ingest     = sort(module.catalog.written_secrets)
-    transform  = []
-    refine     = []
-    publish    = []
-    serve      = []
-    serve-lake = []
+    trigger     = []
+    ingest      = sort(module.catalog.written_secrets)
+    transform   = []
+    refine      = []
+    publish     = []
+    serve       = []
+    serve-lake  = []
+    serve-redis = []
   }
 
   step_statements = {
@@ -116,7 +126,7 @@ locals {
             Condition = { StringLike = { "s3:prefix" = ["definitions/endpoints/*"] } }
           },
           { Sid = "ReadEarlierDefinitions", Effect = "Allow", Action = ["s3:GetObjectVersion"], Resource = ["${local.lake_arn}/definitions/endpoints/*"] },
-        ] : statement if contains(["serve", "serve-lake"], name)
+        ] : statement if contains(["serve", "serve-lake", "serve-redis"], name)
       ],
       name != "trigger" ? [] : [
         { Sid = "StartRuns", Effect = "Allow", Action = ["states:StartExecution"], Resource = [local.state_machine_arn] },

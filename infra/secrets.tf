@@ -4,6 +4,8 @@ locals {
     store_reader = coalesce(var.secret_names.store_reader, "${var.name}/store/reader")
     operators    = coalesce(var.secret_names.operators, "${var.name}/operators")
     seal         = coalesce(var.secret_names.seal, "${var.name}/serve/seal")
+    redis_owner  = coalesce(var.secret_names.redis_owner, "${var.name}/redis/owner")
+    redis_reader = coalesce(var.secret_names.redis_reader, "${var.name}/redis/reader")
   }
 
   secret_descriptions = merge(
@@ -16,6 +18,12 @@ locals {
     },
     contains(keys(module.catalog.functions), "serve-lake") ? {
       (local.own_secrets.seal) = "What cursors over the lake are sealed with: a long random text"
+    } : {},
+    module.catalog.publishes_to_redis ? {
+      (local.own_secrets.redis_owner) = "Redis, owner: JSON with host, port, username, password, tls"
+    } : {},
+    contains(keys(module.catalog.functions), "serve-redis") ? {
+      (local.own_secrets.redis_reader) = "Redis, reader: JSON with host, port, username, password, tls"
     } : {},
   )
 

@@ -72,8 +72,8 @@ variable "functions" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.functions) : contains(["trigger", "ingest", "transform", "refine", "publish", "serve", "serve-lake"], name)])
-    error_message = "The functions are trigger, ingest, transform, refine, publish, serve and serve-lake."
+    condition     = alltrue([for name in keys(var.functions) : contains(["trigger", "ingest", "transform", "refine", "publish", "serve", "serve-lake", "serve-redis"], name)])
+    error_message = "The functions are trigger, ingest, transform, refine, publish, serve, serve-lake and serve-redis."
   }
 }
 
@@ -84,7 +84,7 @@ variable "environment" {
 }
 
 variable "network" {
-  description = "Subnets and security groups of what reaches the operational store (publish, serve, the task). They need a way to S3, Secrets Manager, Step Functions, CloudWatch Logs and, for the task, to the sources. Null: the functions stand outside any VPC, and the task in the account's default subnets, with a public address and nothing that listens."
+  description = "Subnets and security groups of what reaches the operational store and Redis (publish, serve, serve-redis, the task). They need a way to S3, Secrets Manager, Step Functions, CloudWatch Logs and, for the task, to the sources. Null: the functions stand outside any VPC, and the task in the account's default subnets, with a public address and nothing that listens."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)
@@ -138,12 +138,14 @@ variable "s3_use_path_style" {
 # Secrets
 
 variable "secret_names" {
-  description = "Names of Millrace's own secrets: the operational store's owner and reader, the control API's keys, and what cursors over the lake are sealed with."
+  description = "Names of Millrace's own secrets: the operational store's owner and reader, the control API's keys, what cursors over the lake are sealed with, and Redis's owner and reader."
   type = object({
     store_owner  = optional(string)
     store_reader = optional(string)
     operators    = optional(string)
     seal         = optional(string)
+    redis_owner  = optional(string)
+    redis_reader = optional(string)
   })
   default = {}
 }

@@ -18,7 +18,7 @@ from localcloud import docker_engine
 from localcloud.instance import ROOT, Instance
 from localcloud.progress import Failed, step
 
-FUNCTIONS = ("trigger", "ingest", "transform", "refine", "publish", "serve", "serve-lake")
+FUNCTIONS = ("trigger", "ingest", "transform", "refine", "publish", "serve", "serve-lake", "serve-redis")
 
 #: The container's user: nobody in particular, and not root.
 _USER = "65532:65532"

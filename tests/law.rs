@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("millrace-records", &["millrace-model"]),
     ("millrace-lake", &["millrace-model", "millrace-store"]),
     ("millrace-postgres", &["millrace-model", "millrace-store"]),
+    ("millrace-redis", &["millrace-model", "millrace-store"]),
     ("millrace-expect", &["millrace-model", "millrace-lake"]),
     ("millrace-engine", &["millrace-lake", "millrace-model"]),
     (
@@ -55,6 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-store",
             "millrace-lake",
             "millrace-postgres",
+            "millrace-redis",
         ],
     ),
     ("millrace-serve", &["millrace-model", "millrace-store"]),
@@ -73,6 +75,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "millrace-engine",
             "millrace-lake",
             "millrace-model",
+            "millrace-serve",
+            "millrace-store",
+        ],
+    ),
+    (
+        "millrace-serve-redis",
+        &[
+            "millrace-model",
+            "millrace-redis",
             "millrace-serve",
             "millrace-store",
         ],
@@ -137,6 +148,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "serve-redis",
+        &[
+            "millrace-model",
+            "millrace-runtime",
+            "millrace-serve",
+            "millrace-serve-redis",
+        ],
+    ),
+    (
         "bench-ingest",
         &[
             "millrace-model",
@@ -188,6 +208,18 @@ const MUST_NOT_LINK: &[(&str, &[&str])] = &[
             "datafusion",
             "arrow",
             "tokio-postgres",
+            "redis",
+            "lambda_runtime",
+            "aws-config",
+        ],
+    ),
+    (
+        "millrace-serve-redis",
+        &[
+            "deltalake-core",
+            "datafusion",
+            "arrow",
+            "tokio-postgres",
             "lambda_runtime",
             "aws-config",
         ],
@@ -227,8 +259,12 @@ const MUST_NOT_LINK: &[(&str, &[&str])] = &[
         "millrace-serve-lake",
         &["lambda_runtime", "aws-config", "tokio-postgres"],
     ),
-    ("serve-lake", &["tokio-postgres"]),
-    ("serve", &["deltalake-core", "datafusion", "arrow"]),
+    ("serve-lake", &["tokio-postgres", "redis"]),
+    ("serve", &["deltalake-core", "datafusion", "arrow", "redis"]),
+    (
+        "serve-redis",
+        &["deltalake-core", "datafusion", "arrow", "tokio-postgres"],
+    ),
 ];
 
 /// What `cargo metadata` says, as far as it is looked at. (The crate `cargo_metadata` would turn on a feature of

@@ -1,7 +1,16 @@
 locals {
   # Nobody pays for, or waits on the deployment of, a function that no route is sent to.
-  reads_lake = anytrue([for route in local.routes : route.function == "serve-lake"])
-  functions  = { for name, function in local.all_functions : name => function if name != "serve-lake" || local.reads_lake }
+  optional_functions = ["serve-lake", "serve-redis"]
+  functions = {
+    for name, function in local.all_functions : name => function
+    if !contains(local.optional_functions, name) || contains([for route in local.routes : route.function], name)
+  }
+
+  # Only then is there a Redis to know of.
+  publishes_to_redis = anytrue(flatten([
+    for pipeline in local.pipelines : [for publish in coalesce(try(pipeline.publish, null), []) : try(publish.to, null) == "redis"]
+  ]))
+  owned_redis = local.publishes_to_redis ? { MILLRACE_REDIS_SECRET = "redis_owner_secret" } : {}
 
   # One entry a function: its name is its folder's, its binary's and its Lambda's. `environment` says which value each
   # variable gets; the values themselves are known where the resources are.
@@ -46,14 +55,14 @@ locals {
       }
     }
     publish = {
-      description      = "Delta to the operational store"
+      description      = "Delta to the operational store and Redis"
       memory_mb        = 1024
       timeout_seconds  = 900
       reaches_database = true
-      environment = {
+      environment = merge(local.owned_redis, {
         MILLRACE_LAKE         = "lake"
         MILLRACE_STORE_SECRET = "store_owner_secret"
-      }
+      })
     }
     serve = {
       description = "Answers the endpoints' routes"
@@ -79,6 +88,17 @@ locals {
         MILLRACE_SEAL_SECRET = "seal_secret"
       }
     }
+    serve-redis = {
+      description = "Answers the endpoints' routes that look rows up in Redis"
+      # CPU comes with memory, and cold starts and TLS want CPU.
+      memory_mb        = 512
+      timeout_seconds  = 30
+      reaches_database = true
+      environment = {
+        MILLRACE_LAKE         = "lake"
+        MILLRACE_REDIS_SECRET = "redis_reader_secret"
+      }
+    }
   }
 
   # The same steps without a deadline.
@@ -86,10 +106,10 @@ locals {
     task = {
       description = "A step that would outlive a Lambda"
       steps       = ["ingest", "transform", "refine", "publish"]
-      environment = {
+      environment = merge(local.owned_redis, {
         MILLRACE_LAKE         = "lake"
         MILLRACE_STORE_SECRET = "store_owner_secret"
-      }
+      })
     }
   }
 }

@@ -14,7 +14,7 @@ locals {
         auth        = try(route.auth, null)
         quota       = try(route.quota, null)
         # One function a datasource, each with only what it needs linked in.
-        function = try(route.datasource, null) == "lake" ? "serve-lake" : "serve"
+        function = lookup({ lake = "serve-lake", redis = "serve-redis" }, try(route.datasource, ""), "serve")
         export   = coalesce(try(route.export, null), false)
       }
     ]

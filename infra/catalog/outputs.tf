@@ -48,6 +48,11 @@ output "functions" {
   value       = local.functions
 }
 
+output "publishes_to_redis" {
+  description = "Whether a pipeline publishes to Redis: publish and the task know its owner then."
+  value       = local.publishes_to_redis
+}
+
 output "tasks" {
   description = "The tasks: description, the steps they run, which value each environment variable gets."
   value       = local.tasks

@@ -9,7 +9,7 @@ variable "title" {
 }
 
 variable "invoke_uris" {
-  description = "Where API Gateway invokes the functions that answer HTTP: the URIs of `serve`, of `serve-lake` where a route reads the lake, and of `trigger`."
+  description = "Where API Gateway invokes the functions that answer HTTP: the URIs of `serve`, of `serve-lake` and `serve-redis` where a route reads the lake or Redis, and of `trigger`."
   type        = map(string)
 }
 

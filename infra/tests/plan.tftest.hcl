@@ -215,6 +215,48 @@ run "in_the_lake" {
   }
 }
 
+run "looked_up" {
+  command = plan
+
+  variables {
+    definitions_dir = "catalog/tests/fixtures/looked-up"
+    network         = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+
+  assert {
+    condition     = keys(aws_lambda_function.this) == ["ingest", "publish", "refine", "serve", "serve-redis", "transform", "trigger"]
+    error_message = "A function for routes over Redis stands where there are such routes."
+  }
+
+  assert {
+    condition     = [for name, function in aws_lambda_function.this : name if length(function.vpc_config) > 0] == ["publish", "serve", "serve-redis"]
+    error_message = "What reaches Redis stands in its network."
+  }
+
+  assert {
+    condition = {
+      for name in ["publish", "serve-redis"] : name => flatten([
+        for statement in jsondecode(aws_iam_role_policy.function[name].policy).Statement : [
+          for resource in statement.Resource : regex("[^:]*$", resource)
+        ] if statement.Sid == "ReadSecrets"
+      ])
+      } == {
+      publish     = ["millrace/store/owner-??????", "millrace/redis/owner-??????"]
+      serve-redis = ["millrace/consumers-??????", "millrace/redis/reader-??????"]
+    }
+    error_message = "publish owns Redis, serve-redis reads it."
+  }
+
+  assert {
+    condition = (
+      !strcontains(aws_iam_role_policy.function["serve-redis"].policy, "s3:Put")
+      && !strcontains(aws_iam_role_policy.function["serve-redis"].policy, "tables/")
+      && !strcontains(aws_iam_role_policy.function["serve"].policy, "redis")
+    )
+    error_message = "It writes nothing and sees no tables, and serve knows no Redis."
+  }
+}
+
 run "task_and_state_machine" {
   command = plan
 

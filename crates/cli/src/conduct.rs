@@ -8,8 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use millrace_ingest::{Ingest, Limits, Player};
 use millrace_lake::Lake;
 use millrace_model::dead::DeadRequest;
+use millrace_model::definition::Pinned;
 use millrace_model::definition::set::DefinitionSet;
-use millrace_model::definition::{Datasource, Pinned};
 use millrace_model::ledger::{Run, RunId, RunStatus, Trigger};
 use millrace_model::mode::RunMode;
 use millrace_model::step::{
@@ -162,7 +162,7 @@ impl Conductor {
             };
             let definition = definitions::pin(self.objects.as_ref(), &pinned).await?;
             let run = new_run(&pipeline.name, jiff::Timestamp::now());
-            for publish in pipeline.published_to(Datasource::OperationalStore) {
+            for publish in pipeline.copied() {
                 let log = format!(
                     "{}/_delta_log/",
                     keys::table(&pipeline.name, &publish.table)
@@ -175,9 +175,9 @@ impl Conductor {
                     ));
                     continue;
                 }
-                let input = input(&pinned, &run, &definition, &publish.target());
-                let observer =
-                    Bar::new(StepKind::Publish, &publish.target(), &MultiProgress::new());
+                let step = publish.step();
+                let input = input(&pinned, &run, &definition, &step);
+                let observer = Bar::new(StepKind::Publish, &step, &MultiProgress::new());
                 self.publish.run(&input, Deadline::NONE, &observer).await?;
             }
         }
@@ -244,8 +244,8 @@ impl Conductor {
             .iter()
             .map(|model| (StepKind::Refine, model.name.clone()));
         let publishes = pipeline
-            .published_to(Datasource::OperationalStore)
-            .map(|publish| (StepKind::Publish, publish.target()));
+            .copied()
+            .map(|publish| (StepKind::Publish, publish.step()));
         let last = if publish { usize::MAX } else { 0 };
         for (kind, name) in ingests
             .chain(transforms)

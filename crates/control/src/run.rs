@@ -3,7 +3,6 @@
 use crate::Control;
 use crate::event::{ExecutionEnded, RunStep, Scheduled, readable};
 use crate::start::{Defined, scheduled_run};
-use millrace_model::definition::Datasource;
 use millrace_model::ledger::{RecordedFailure, Run, RunId, RunStatus, Trigger};
 use millrace_model::step::StepInput;
 use millrace_model::{Failure, FailureName};
@@ -93,8 +92,8 @@ impl Control {
                 .map(|level| level.iter().map(|model| input(&model.name)).collect())
                 .collect(),
             publish: pipeline
-                .published_to(Datasource::OperationalStore)
-                .map(|publish| input(&publish.target()))
+                .copied()
+                .map(|publish| input(&publish.step()))
                 .collect(),
         })
     }

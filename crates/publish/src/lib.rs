@@ -1,4 +1,6 @@
-//! Delta → PostgreSQL. A table is published in one transaction: its rows, its indexes, its grants, and the note of which
+//! Delta → the stores that endpoints read. What becomes of a table in Redis stands in [`redis`]; of the operational store:
+//!
+//! A table is published in one transaction: its rows, its indexes, its grants, and the note of which
 //! Delta version it now holds. Whoever reads it sees the old rows or the new ones; a publish that is killed leaves the
 //! old ones; one that is repeated finds that there is nothing to do.
 //!
@@ -12,13 +14,16 @@ mod load;
 mod nested;
 mod note;
 mod recent;
+mod redis;
 mod relation;
 mod target;
 
 use millrace_lake::{Lake, Table};
+use millrace_model::definition::{Datasource, Pinned};
 use millrace_model::step::{Counts, Deadline, Next, Observer, Place, StepInput, StepOutput};
 use millrace_model::{Failure, FailureName};
 use millrace_postgres::{Credentials, connect, failure};
+use millrace_redis::RedisError;
 use millrace_store::definitions;
 use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
@@ -39,15 +44,18 @@ pub struct Publish {
     lake: Lake,
     secrets: Arc<dyn Secrets>,
     store_secret: String,
+    redis_secret: Option<String>,
 }
 
-/// Why a transaction does not go on.
+/// Why a publish does not go on.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// It failed.
     Failed(Failure),
     /// PostgreSQL says no.
     Postgres(tokio_postgres::Error),
+    /// Redis does.
+    Redis(RedisError),
     /// It would not be done by the deadline.
     TooSlow,
 }
@@ -64,6 +72,12 @@ impl From<tokio_postgres::Error> for Stop {
     }
 }
 
+impl From<RedisError> for Stop {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
 impl Publish {
     /// Publishes what pipelines of `objects` and `lake` say into the operational store whose owner `store_secret` names.
     pub fn new(
@@ -77,11 +91,19 @@ impl Publish {
             lake,
             secrets,
             store_secret,
+            redis_secret: None,
         }
     }
 
-    /// Publishes the `schema.table` that the input names. In a Lambda, what cannot be done by the deadline is rolled back
-    /// and handed to a task: a transaction cannot be continued by somebody else.
+    /// The same, with a Redis whose owner that secret names; without one, nothing can be published there.
+    #[must_use]
+    pub fn with_redis(mut self, secret: Option<&str>) -> Self {
+        self.redis_secret = secret.map(str::to_owned);
+        self
+    }
+
+    /// Publishes what the input names. In a Lambda, what cannot be done by the deadline is handed to a task: a transaction
+    /// cannot be continued by somebody else.
     pub async fn run(
         &self,
         input: &StepInput,
@@ -89,43 +111,88 @@ impl Publish {
         observer: &dyn Observer,
     ) -> Result<StepOutput, Failure> {
         let pinned = definitions::pinned(&*self.objects, &input.definition).await?;
-        let target = Target::of(&pinned, &input.name)?;
-        let Some(table) = self.lake.table(&target.source).await? else {
-            // Nothing was ever written: there are no columns to make a relation of.
-            tracing::info!(table = target.source, "there is no table to publish yet");
-            return Ok(StepOutput::new(
-                input,
-                Next::Done,
-                Counts::from([("rows".to_owned(), 0)]),
-            ));
-        };
-        let (client, credentials) = self.connect().await?;
         let mut progress = Progress::new(deadline, observer);
-        let stop = match self
-            .publish(client, &credentials, &target, &table, input, &mut progress)
-            .await
-        {
-            Ok(()) => {
-                tracing::info!(relation = target.name(), counts = ?progress.counts, "published");
-                return Ok(StepOutput::new(input, Next::Done, progress.counts));
-            }
-            Err(stop) => stop,
+        let to = pinned.pipeline.publish_step(&input.name).map(|it| it.to);
+        let done = if to == Some(Datasource::Redis) {
+            self.to_redis(&pinned, input, &mut progress).await
+        } else {
+            self.to_postgres(&pinned, input, &mut progress).await
         };
-        match stop {
-            Stop::TooSlow => {
+        match done {
+            Ok(()) => {
+                tracing::info!(name = input.name, counts = ?progress.counts, "published");
+                Ok(StepOutput::new(input, Next::Done, progress.counts))
+            }
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::TooSlow) => {
+                let name = &input.name;
                 tracing::info!(
-                    relation = target.name(),
+                    name,
                     "the rest would take too long here; a task publishes it"
                 );
                 Ok(StepOutput::new(input, Next::Task, Counts::new()))
             }
-            Stop::Failed(failure) => Err(failure),
-            Stop::Postgres(error) => Err(failure(
-                &error,
-                &credentials,
-                &format!("publish {}", target.name()),
-            )),
+            Err(Stop::Postgres(error)) => Err(internal(&error)),
+            Err(Stop::Redis(error)) => Err(internal(&error)),
         }
+    }
+
+    /// The table of that key; none where nothing was ever written, so that there are no columns to publish.
+    async fn table(&self, key: &str) -> Result<Option<Table>, Failure> {
+        let table = self.lake.table(key).await?;
+        if table.is_none() {
+            tracing::info!(table = key, "there is no table to publish yet");
+        }
+        Ok(table)
+    }
+
+    async fn to_postgres(
+        &self,
+        pinned: &Pinned,
+        input: &StepInput,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Stop> {
+        let target = Target::of(pinned, &input.name)?;
+        let Some(table) = self.table(&target.source).await? else {
+            return Ok(());
+        };
+        let (client, credentials) = self.connect().await?;
+        let published = self.publish(client, &credentials, &target, &table, input, progress);
+        published.await.map_err(|stop| match stop {
+            Stop::Postgres(error) => {
+                let what = format!("publish {}", target.name());
+                Stop::Failed(failure(&error, &credentials, &what))
+            }
+            stop => stop,
+        })
+    }
+
+    async fn to_redis(
+        &self,
+        pinned: &Pinned,
+        input: &StepInput,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Stop> {
+        let target = redis::Target::of(pinned, &input.name)?;
+        let Some(table) = self.table(&target.source).await? else {
+            return Ok(());
+        };
+        let Some(secret) = &self.redis_secret else {
+            let text = format!(
+                "{} goes to Redis, and this deployment knows none",
+                target.name
+            );
+            return Err(Failure::new(FailureName::BadDefinition, text).into());
+        };
+        let connection = millrace_redis::login(&*self.secrets, secret, redis::PATIENCE).await?;
+        let published = redis::publish(&connection, &target, &table, &input.run, progress);
+        published.await.map_err(|stop| match stop {
+            Stop::Redis(error) => {
+                let what = format!("publish {}", target.name);
+                Stop::Failed(connection.failure(&error, &what))
+            }
+            stop => stop,
+        })
     }
 
     /// A login that is refused is tried once more with the secret as it is now: it may have been rotated.
@@ -170,6 +237,11 @@ impl Publish {
         }
         Err(Stop::TooSlow)
     }
+}
+
+/// The failure of a step whose store's error nobody has told yet.
+fn internal(error: &dyn std::error::Error) -> Failure {
+    Failure::new(FailureName::Internal, error.to_string())
 }
 
 /// What was done so far, and whether the rest can be done in time.

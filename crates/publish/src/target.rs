@@ -191,7 +191,7 @@ impl Target {
 }
 
 /// What tells one content of a table from another: the names of its files, which are never used twice.
-fn fingerprint(table: &Table) -> String {
+pub fn fingerprint(table: &Table) -> String {
     let mut paths: Vec<String> = table.files().into_iter().map(|file| file.path).collect();
     paths.sort_unstable();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();

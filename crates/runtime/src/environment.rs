@@ -19,6 +19,8 @@ pub const STATE_MACHINE_ARN: &str = "MILLRACE_STATE_MACHINE_ARN";
 pub const OPERATORS_SECRET: &str = "MILLRACE_OPERATORS_SECRET";
 /// The secret with the operational store's address and credentials. Read by publish and serve.
 pub const STORE_SECRET: &str = "MILLRACE_STORE_SECRET";
+/// The secret with the address and credentials of the Redis that lookups are published to. Read by publish and serve-redis.
+pub const REDIS_SECRET: &str = "MILLRACE_REDIS_SECRET";
 /// The secret that cursors are sealed with: any text that nobody else knows. Read by serve-lake.
 pub const SEAL_SECRET: &str = "MILLRACE_SEAL_SECRET";
 /// How many connections to the operational store serve may have; 16 unless said otherwise.
@@ -119,6 +121,11 @@ impl Environment {
     /// The secret with the operational store's address and credentials.
     pub fn store_secret(&self) -> Result<&str, EnvironmentError> {
         self.text(STORE_SECRET)
+    }
+
+    /// The secret with Redis's address and credentials; a deployment without lookups has none.
+    pub fn redis_secret(&self) -> Result<&str, EnvironmentError> {
+        self.text(REDIS_SECRET)
     }
 
     /// The secret that cursors over the lake are sealed with.

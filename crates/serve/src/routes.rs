@@ -7,7 +7,7 @@ use crate::source::Plan;
 use crate::value::Bound;
 use jiff::civil::Date;
 use millrace_model::definition::Endpoint;
-use millrace_model::definition::endpoint::Route;
+use millrace_model::definition::endpoint::{Lookup, Route};
 use millrace_model::query::Query;
 use sha2::{Digest as _, Sha256};
 use std::any::Any;
@@ -33,13 +33,13 @@ pub struct Served {
     pub sunset: Option<Date>,
     /// Its definition.
     pub route: Route,
-    /// The query with `$1`, `$2`, ….
+    /// The query with `$1`, `$2`, …; empty where the route is a lookup.
     sql: String,
     /// The same in the orders that a caller may choose.
     sorted: BTreeMap<Sort, String>,
-    /// The names of `$1`, `$2`, ….
+    /// The names of `$1`, `$2`, …, or of what stands in the key.
     pub bound: Vec<String>,
-    /// The tables that it reads, schema and name.
+    /// The tables that its query reads, schema and name.
     pub relations: Vec<(String, String)>,
     /// Whether the same tables always give the same answer: nothing in the query asks for the time, or for chance.
     pub steady: bool,
@@ -63,30 +63,28 @@ pub struct Sort {
     pub descending: bool,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Segment {
-    Literal(String),
-    Param(String),
+/// What a route asks its source.
+struct Read {
+    sql: String,
+    sorted: BTreeMap<Sort, String>,
+    bound: Vec<String>,
+    relations: Vec<(String, String)>,
+    steady: bool,
 }
 
-impl Served {
-    /// A route of an endpoint, once its query is one that can be asked.
-    pub fn new(endpoint: &Endpoint, route: Route) -> Result<Self, String> {
+impl Read {
+    fn lookup(lookup: &Lookup) -> Self {
+        Self {
+            sql: String::new(),
+            sorted: BTreeMap::new(),
+            bound: lookup.key.columns().map(str::to_owned).collect(),
+            relations: Vec::new(),
+            steady: true,
+        }
+    }
+
+    fn query(route: &Route) -> Result<Self, String> {
         let query = Query::parse(&route.query).map_err(|error| error.to_string())?;
-        let segments = route
-            .path
-            .split('/')
-            .skip(1)
-            .map(|segment| {
-                match segment
-                    .strip_prefix('{')
-                    .and_then(|rest| rest.strip_suffix('}'))
-                {
-                    Some(name) => Segment::Param(name.to_owned()),
-                    None => Segment::Literal(segment.to_owned()),
-                }
-            })
-            .collect();
         let bound = query.parameters().to_vec();
         if let Some(name) = bound
             .iter()
@@ -107,16 +105,53 @@ impl Served {
             }
         }
         Ok(Self {
-            endpoint: endpoint.name.clone(),
-            description: endpoint.description.clone(),
-            version: endpoint.version.clone(),
-            deprecated: endpoint.deprecated,
-            sunset: endpoint.sunset,
             sql: query.sql().to_owned(),
             sorted,
             bound,
             relations: query.relations().to_vec(),
             steady: query.is_steady(),
+        })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Segment {
+    Literal(String),
+    Param(String),
+}
+
+impl Served {
+    /// A route of an endpoint, once its query is one that can be asked.
+    pub fn new(endpoint: &Endpoint, route: Route) -> Result<Self, String> {
+        let segments = route
+            .path
+            .split('/')
+            .skip(1)
+            .map(|segment| {
+                match segment
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.strip_suffix('}'))
+                {
+                    Some(name) => Segment::Param(name.to_owned()),
+                    None => Segment::Literal(segment.to_owned()),
+                }
+            })
+            .collect();
+        let read = match &route.lookup {
+            Some(lookup) => Read::lookup(lookup),
+            None => Read::query(&route)?,
+        };
+        Ok(Self {
+            endpoint: endpoint.name.clone(),
+            description: endpoint.description.clone(),
+            version: endpoint.version.clone(),
+            deprecated: endpoint.deprecated,
+            sunset: endpoint.sunset,
+            sql: read.sql,
+            sorted: read.sorted,
+            bound: read.bound,
+            relations: read.relations,
+            steady: read.steady,
             dataset: Known::default(),
             digest: Sha256::digest(serde_json::to_vec(&route).unwrap_or_default()).into(),
             route,

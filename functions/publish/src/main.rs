@@ -1,4 +1,4 @@
-//! The Lambda `publish`: Delta → PostgreSQL.
+//! The Lambda `publish`: Delta → PostgreSQL, and Redis where the deployment has one.
 
 use millrace_lake::Lake;
 use millrace_model::step::StepKind;
@@ -19,7 +19,8 @@ async fn main() -> Result<(), lambda::Error> {
         tables,
         aws.secrets(),
         environment.store_secret()?.to_owned(),
-    );
+    )
+    .with_redis(environment.redis_secret().ok());
     lambda::run_step(
         StepKind::Publish,
         &Ledger::new(objects),

@@ -14,8 +14,7 @@ use millrace_transform::Transform;
 async fn main() -> anyhow::Result<()> {
     let environment = Environment::from_env();
     logging::init(&environment);
-    let aws = Aws::load(&environment).await;
-    let place = environment.lake()?;
+    let (aws, place) = (Aws::load(&environment).await, environment.lake()?);
     let (objects, secrets) = (aws.objects(&place), aws.secrets());
     let tables = Lake::at(&place.to_string())?;
     let store_secret = environment.store_secret()?.to_owned();
@@ -25,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let limits = Limits::new(room.memory, room.spill, room.spill_bytes, room.threads);
     let refine = Refine::new(objects.clone(), tables.clone(), limits);
     let publish = Publish::new(objects.clone(), tables, secrets, store_secret);
+    let publish = publish.with_redis(environment.redis_secret().ok());
     Ok(task::run(
         &TaskToken::new(aws.step_functions(), environment.task_token()?),
         &Ledger::new(objects),

@@ -195,6 +195,36 @@ run "in_the_lake" {
   }
 }
 
+run "looked_up" {
+  command = plan
+
+  variables {
+    root        = "tests/fixtures/looked-up"
+    invoke_uris = { serve = "arn:serve", serve-redis = "arn:serve-redis", trigger = "arn:trigger" }
+  }
+
+  assert {
+    condition = (
+      output.openapi.paths["/quakes/{id}"].get.x-amazon-apigateway-integration.uri == "arn:serve-redis"
+      && output.functions.serve-redis.environment.MILLRACE_REDIS_SECRET == "redis_reader_secret"
+      && !contains(keys(output.functions), "serve-lake")
+    )
+    error_message = "Where a route looks rows up in Redis, there is a function for it."
+  }
+
+  assert {
+    condition = alltrue([
+      for of in [output.functions.publish, output.tasks.task] : of.environment.MILLRACE_REDIS_SECRET == "redis_owner_secret"
+    ])
+    error_message = "What publishes knows Redis's owner."
+  }
+
+  assert {
+    condition     = !contains(keys(run.plain.functions.publish.environment), "MILLRACE_REDIS_SECRET") && !run.plain.publishes_to_redis
+    error_message = "Where nothing goes to Redis, nobody is told of one."
+  }
+}
+
 run "claimed_twice" {
   command = plan
 

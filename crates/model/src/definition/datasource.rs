@@ -13,17 +13,20 @@ pub enum Datasource {
     OperationalStore,
     /// The lake itself: what is published is read where it lies.
     Lake,
+    /// Redis: each row lies there under a key, and is looked up by it.
+    Redis,
 }
 
 impl Datasource {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::OperationalStore, Self::Lake];
+    pub const ALL: [Self; 3] = [Self::OperationalStore, Self::Lake, Self::Redis];
 
     /// As definitions write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OperationalStore => "operational_store",
             Self::Lake => "lake",
+            Self::Redis => "redis",
         }
     }
 

@@ -1,6 +1,6 @@
 //! An endpoint: what is served.
 
-use super::{Datasource, SecretRef, millis};
+use super::{Datasource, KeyPattern, SecretRef, millis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,8 +33,11 @@ pub struct Route {
     pub path: String,
     /// The store that answers.
     pub datasource: Datasource,
-    /// One `SELECT`, with `:name` where a parameter is bound.
+    /// One `SELECT`, with `:name` where a parameter is bound; empty where the route is a lookup.
     pub query: String,
+    /// What is looked up in Redis; none where a query says what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<Lookup>,
     /// The methods: `GET`, and `POST` where parameters may come as a JSON body.
     pub methods: Vec<String>,
     /// The parameters, each bound by its type.
@@ -67,6 +70,16 @@ pub struct Route {
     /// How long the query may take; 10 s unless said otherwise.
     #[serde(with = "millis")]
     pub timeout: Duration,
+}
+
+/// Rows that are looked up by their key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Under which keys they lie; each column in it is a parameter.
+    pub key: KeyPattern,
+    /// The columns of the answer; empty where all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
 }
 
 /// How callers say who they are.

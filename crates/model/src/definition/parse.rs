@@ -15,6 +15,7 @@ mod param;
 mod personal_data;
 mod pipeline;
 mod politeness;
+mod publish;
 mod request;
 mod schedule;
 mod table;

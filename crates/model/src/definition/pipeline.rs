@@ -7,6 +7,7 @@ pub use super::model::{Model, TableName};
 pub use super::nesting::{Keep, Nesting, OnList, OnObject};
 pub use super::paginate::{End, Paginate, Token};
 use super::personal_data::PersonalData;
+pub use super::publish::{DocumentForm, Documents, Publish, Recent};
 pub use super::request::{Body, Method, Report, RequestForm, SideRequest, Slices, Windows};
 use super::{Datasource, FieldPath, millis};
 use indexmap::IndexMap;
@@ -78,7 +79,19 @@ impl Pipeline {
         publishes.find(|publish| publish.target() == target)
     }
 
-    /// What is published to a store. Steps copy what goes to the operational store; the lake has its tables already.
+    /// What steps copy, each in one of its own: all that is published, but for what the lake has already.
+    pub fn copied(&self) -> impl Iterator<Item = &Publish> {
+        self.publish
+            .iter()
+            .filter(|publish| publish.to != Datasource::Lake)
+    }
+
+    /// What the step of that name publishes.
+    pub fn publish_step(&self, name: &str) -> Option<&Publish> {
+        self.copied().find(|publish| publish.step() == name)
+    }
+
+    /// What is published to a store.
     pub fn published_to(&self, to: Datasource) -> impl Iterator<Item = &Publish> {
         self.publish.iter().filter(move |publish| publish.to == to)
     }
@@ -437,37 +450,4 @@ pub enum ColumnType {
     TimestampMs,
     /// The value's JSON text.
     Json,
-}
-
-/// A table's way to a store that endpoints read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publish {
-    /// The table; `quakes__geometry_coordinates` names a child table of `quakes`.
-    pub table: String,
-    /// The store.
-    pub to: Datasource,
-    /// The schema under which endpoints read it.
-    pub schema: String,
-    /// The table as which they do.
-    pub relation: String,
-    /// Which rows the store keeps; all of them where this is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recent: Option<Recent>,
-}
-
-/// The rows that a store keeps of a table, where it does not keep all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recent {
-    /// The column that says how old a row is: a moment, or a day. A row without a value of it is not kept.
-    pub by: String,
-    /// How old a row may be when a run starts.
-    #[serde(with = "millis")]
-    pub keep: Duration,
-}
-
-impl Publish {
-    /// `schema.table`, as the definition's `as` says it and as a step is named by it.
-    pub fn target(&self) -> String {
-        format!("{}.{}", self.schema, self.relation)
-    }
 }

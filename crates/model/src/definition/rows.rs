@@ -1,6 +1,6 @@
 //! What is known of the rows of a table, of a table's child or of a model.
 
-use super::pipeline::{ColumnType, Pipeline, Table, WriteMode};
+use super::pipeline::{ColumnType, Model, Pipeline, Table, WriteMode};
 
 /// How the rows of a table or a model change, and what they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,14 @@ pub struct Rows {
 impl Pipeline {
     /// The rows of the table, the child or the model of that name; none where there is no such.
     pub fn rows(&self, name: &str) -> Option<Rows> {
-        if let Some(model) = self.model(name) {
+        Rows::of(&self.tables, &self.models, name)
+    }
+}
+
+impl Rows {
+    /// The rows of that name among what a pipeline makes.
+    pub(crate) fn of(tables: &[Table], models: &[Model], name: &str) -> Option<Self> {
+        if let Some(model) = models.iter().find(|model| model.name == name) {
             let key = match model.write {
                 WriteMode::Append => Vec::new(),
                 _ => model.key.clone(),
@@ -27,7 +34,7 @@ impl Pipeline {
                 json: Vec::new(),
             });
         }
-        let (table, is_child) = table_of(&self.tables, name)?;
+        let (table, is_child) = table_of(tables, name)?;
         let (write, key, json) = match (is_child, table.write) {
             // Each version of a row is a row there, and one that was closed takes its own place.
             (false, WriteMode::History) => {

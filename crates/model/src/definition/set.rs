@@ -1,5 +1,6 @@
 //! All definitions together, and what only all of them together can tell.
 
+mod lookups;
 mod models;
 
 use super::parse::{self, Located};
@@ -176,9 +177,11 @@ impl Parsed {
     fn check(&self, problems: &mut Vec<Problem>) {
         self.check_connections(problems);
         self.check_targets(problems);
+        lookups::check_keys(&self.pipelines, problems);
         self.check_routes(problems);
         if self.pipelines_are_whole {
             self.check_relations(problems);
+            lookups::check_routes(&self.pipelines, &self.endpoints, problems);
         }
     }
 
@@ -274,7 +277,8 @@ impl Parsed {
             .map(|publish| (publish.to, publish.target()))
             .collect();
         for (file, located) in self.endpoints.values() {
-            for route in &located.definition.routes {
+            let routes = located.definition.routes.iter();
+            for route in routes.filter(|route| route.lookup.is_none()) {
                 let Ok(query) = Query::parse(&route.query) else {
                     continue;
                 };

@@ -163,8 +163,78 @@ fn the_store_alone_keeps_recent_rows() {
     assert_eq!(
         parse(&files).1,
         [
-            "pipelines/orders.yaml:7: publish[0].recent: rows are copied to `operational_store` alone, and the lake has \
-             them all: leave `recent` out"
+            "pipelines/orders.yaml:7: publish[0].recent: `recent` goes with `operational_store`: the lake has all rows, and \
+             Redis keeps them for their `ttl`; leave it out"
+        ]
+    );
+}
+
+#[test]
+fn keys_that_are_looked_up_are_published() {
+    let lookup = |key: &str| {
+        format!(
+            "metadata: {{ name: orders, description: d }}\nroutes:\n  /orders/{{id}}:\n    datasource: redis\n    \
+             key: '{key}'\n    params: [{{ name: id, type: string }}]\n"
+        )
+    };
+    let published = |publish: &str| {
+        PIPELINE.replace(
+            "{ table: orders, to: operational_store, as: sales.orders }",
+            publish,
+        )
+    };
+    let table = "{ table: orders, to: redis, as: sales.orders }";
+    let keyed =
+        "{ table: orders, to: redis, as: sales.orders, key: 'order:{id}', form: hash, ttl: 7d }";
+    for (publish, key, problem) in [
+        (table, "sales.orders:{id}", None),
+        (keyed, "order:{id}", None),
+        (
+            keyed,
+            "orders:{id}",
+            Some("no pipeline publishes under `orders:{id}`; did you mean `order:{id}`?"),
+        ),
+        (
+            keyed,
+            "person:{id}",
+            Some("no pipeline publishes under `person:{id}`; published are `order:{id}`"),
+        ),
+        (
+            "{ table: orders, to: lake, as: sales.orders }",
+            "order:{id}",
+            Some(
+                "no pipeline publishes under `order:{id}`, nor anything else to Redis; add the table to a pipeline's \
+                 `publish` with `to: redis` and `key: \"order:{id}\"`",
+            ),
+        ),
+    ] {
+        let (pipeline, endpoint) = (published(publish), lookup(key));
+        let mut files = sound();
+        (files[1].1, files[2].1) = (&pipeline, &endpoint);
+        let problem = problem
+            .map(|text| format!("endpoints/orders.yaml:5: routes[/orders/{{id}}].key: {text}"));
+        let (set, problems) = parse(&files);
+        assert_eq!(problems, problem.into_iter().collect::<Vec<_>>());
+        if let Some(pipeline) = set.pipelines.get("orders").filter(|_| problems.is_empty()) {
+            let step = pipeline.publish[0].step();
+            assert_eq!(step, "redis:sales.orders");
+            assert_eq!(pipeline.publish_step(&step), Some(&pipeline.publish[0]));
+        }
+    }
+}
+
+#[test]
+fn no_key_is_of_two_tables() {
+    let second = "  - { table: orders, to: redis, as: sales.others, key: 'order:{id}' }\n";
+    let first = "  - { table: orders, to: redis, as: sales.keyed, key: 'order:{id}' }\n";
+    let pipeline = format!("{PIPELINE}{first}{second}");
+    let mut files = sound();
+    files[1].1 = &pipeline;
+    assert_eq!(
+        parse(&files).1,
+        [
+            "pipelines/orders.yaml:9: publish[2].key: a key of `order:{id}` could be one of `order:{id}` too, under which \
+             pipelines/orders.yaml publishes `sales.keyed`; begin it with another name"
         ]
     );
 }

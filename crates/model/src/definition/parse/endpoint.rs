@@ -1,6 +1,7 @@
 //! Wire endpoint → endpoint.
 
 mod access;
+mod lookup;
 mod query;
 
 use super::{param, value};
@@ -72,11 +73,19 @@ pub(super) fn validate(
     })
 }
 
-fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) -> Option<Route> {
+fn route(
+    path: String,
+    mut form: RouteForm,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) -> Option<Route> {
     let in_path = review.accept(at, path_params(&path));
     let at_datasource = at.field("datasource");
     let datasource = review.accept(&at_datasource, Datasource::parse(&form.datasource));
-    let methods = form.methods.unwrap_or_else(|| vec!["GET".to_owned()]);
+    let methods = form
+        .methods
+        .take()
+        .unwrap_or_else(|| vec!["GET".to_owned()]);
     let mut known = BTreeSet::new();
     let sound = methods
         .iter()
@@ -85,16 +94,25 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
         "an endpoint answers `GET`, `POST` or both: write `methods: [GET]`".to_owned()
     });
     let params = params(
-        form.params,
+        std::mem::take(&mut form.params),
         in_path.as_deref().unwrap_or_default(),
         &at.field("params"),
         review,
     );
-    let sql = query::of_route(form.query, form.table, form.key, form.columns, at, review);
-    if let Some((sql, at_field)) = &sql {
-        query::check(sql, &params, &at.field(at_field), at, review);
-        query::check_choices(sql, &form.sort, &form.fields, &params, at, review);
-    }
+    let (query, lookup) = if datasource == Some(Datasource::Redis) {
+        (
+            Some(String::new()),
+            lookup::of_route(&form, &params, at, review),
+        )
+    } else {
+        let key = form.key.map(|key| key.0);
+        let sql = query::of_route(form.query, form.table, key, form.columns, at, review);
+        if let Some((sql, at_field)) = &sql {
+            query::check(sql, &params, &at.field(at_field), at, review);
+            query::check_choices(sql, &form.sort, &form.fields, &params, at, review);
+        }
+        (sql.map(|(sql, _)| sql), None)
+    };
     let auth = access::auth(form.auth, &at.field("auth"), review);
     access::check_names(&form.scopes, &form.mask, at, review);
     let identified = !matches!(auth, Some(None));
@@ -120,10 +138,15 @@ fn route(path: String, form: RouteForm, at: &Path, review: &mut Review<'_, '_>) 
             )
         }
     };
+    let datasource = datasource?;
+    if datasource == Datasource::Redis {
+        lookup.as_ref()?;
+    }
     Some(Route {
         path,
-        datasource: datasource?,
-        query: sql?.0,
+        datasource,
+        query: query?,
+        lookup,
         methods,
         params,
         sort: form.sort,

@@ -1,6 +1,6 @@
 //! Wire tests of an endpoint → tests.
 
-use super::pipeline::target;
+use super::publish::target;
 use super::value;
 use crate::definition::endpoint_tests::{Asker, EndpointTest, EndpointTests, Expected, TableRows};
 use crate::definition::problem::{Path, Review};

@@ -1,21 +1,18 @@
 //! Wire pipeline → pipeline.
 
 use super::{
-    answer, format, incremental, model, paginate, personal_data, request, schedule, table, value,
+    answer, format, incremental, model, paginate, personal_data, publish, request, schedule, table,
+    value,
 };
+use crate::definition::FieldPath;
 use crate::definition::pipeline::{
-    Concurrency, CursorValue, Model, OnRefusal, Paginate, Pipeline, Publish, Recent, Resource,
-    Slices, Table, WriteMode,
+    Concurrency, CursorValue, Model, OnRefusal, Paginate, Pipeline, Publish, Resource, Slices,
+    Table, WriteMode,
 };
 use crate::definition::problem::{Path, Review, nearest, one_of};
-use crate::definition::wire::pipeline::{PipelineFile, PublishForm, RecentForm, ResourceForm};
-use crate::definition::{Datasource, FieldPath};
+use crate::definition::rows::Rows;
+use crate::definition::wire::pipeline::{PipelineFile, ResourceForm};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// For how long a store keeps the rows of which it keeps the recent ones alone.
-const LEAST_KEPT: Duration = Duration::from_hours(1);
-const MOST_KEPT: Duration = Duration::from_hours(24 * 36_500);
 
 pub(super) fn validate(
     wire: PipelineFile,
@@ -127,7 +124,10 @@ pub(super) fn validate(
         .publish
         .into_iter()
         .enumerate()
-        .filter_map(|(index, form)| publish(form, &made_names, &at.index(index), review))
+        .filter_map(|(index, form)| {
+            let rows = |name: &str| Rows::of(&tables, &models, name);
+            publish::validate(form, &made_names, rows, &at.index(index), review)
+        })
         .collect();
 
     resources_are_sound.then_some(())?;
@@ -178,7 +178,13 @@ fn unique<'n>(
 }
 
 /// Reports a name that nothing has, with the nearest one that something has.
-fn known(name: &str, names: &[String], kind: &str, at: &Path, review: &mut Review<'_, '_>) {
+pub(super) fn known(
+    name: &str,
+    names: &[String],
+    kind: &str,
+    at: &Path,
+    review: &mut Review<'_, '_>,
+) {
     review.require(names.iter().any(|known| known == name), at, || {
         let names = || names.iter().map(String::as_str);
         match nearest(name, names()) {
@@ -356,61 +362,4 @@ fn check_params(resource: &Resource, at: &Path, review: &mut Review<'_, '_>) {
             format!("`paginate` and `incremental` both set the parameter `{name}`; a request can say only one thing by it")
         });
     }
-}
-
-fn publish(
-    form: PublishForm,
-    tables: &[String],
-    at: &Path,
-    review: &mut Review<'_, '_>,
-) -> Option<Publish> {
-    // A child table's name begins with its parent's and two underscores; which children there are, the data decides.
-    let parent = form.table.split("__").next().unwrap_or(&form.table);
-    known(parent, tables, "table", &at.field("table"), review);
-    review.accept(&at.field("table"), value::identifier(&form.table));
-    let to = review.accept(&at.field("to"), Datasource::parse(&form.to));
-    let (schema, relation) = review.accept(&at.field("as"), target(&form.target))?;
-    let recent = match form.recent {
-        None => None,
-        Some(form) => Some(recent(&form, to, &at.field("recent"), review)?),
-    };
-    Some(Publish {
-        table: form.table,
-        to: to?,
-        schema,
-        relation,
-        recent,
-    })
-}
-
-/// Which rows a store keeps; only one to which rows are copied can keep some of them.
-fn recent(
-    form: &RecentForm,
-    to: Option<Datasource>,
-    at: &Path,
-    review: &mut Review<'_, '_>,
-) -> Option<Recent> {
-    review.require(to.is_none_or(|to| to == Datasource::OperationalStore), at, || {
-        "rows are copied to `operational_store` alone, and the lake has them all: leave `recent` out".to_owned()
-    });
-    review.accept(&at.field("by"), value::identifier(&form.by))?;
-    let keep = value::duration(&form.keep.0, LEAST_KEPT, MOST_KEPT);
-    Some(Recent {
-        by: form.by.clone(),
-        keep: review.accept(&at.field("keep"), keep)?,
-    })
-}
-
-pub(super) fn target(text: &str) -> Result<(String, String), String> {
-    let malformed =
-        || "a target is `schema.table`, each of `a-z`, `0-9` and `_`, a letter first".to_owned();
-    let (schema, relation) = text.split_once('.').ok_or_else(malformed)?;
-    value::identifier(schema).map_err(|_| malformed())?;
-    value::identifier(relation).map_err(|_| malformed())?;
-    if schema.starts_with("pg_") || matches!(schema, "information_schema" | "millrace") {
-        return Err(format!(
-            "the schema `{schema}` is PostgreSQL's or Millrace's own; take another name"
-        ));
-    }
-    Ok((schema.to_owned(), relation.to_owned()))
 }

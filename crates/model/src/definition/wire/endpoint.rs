@@ -1,6 +1,6 @@
 //! `endpoints/<name>.yaml`.
 
-use super::form::{DurationText, SecretName};
+use super::form::{DurationText, OneOrMany, SecretName};
 use crate::definition::endpoint::{Algorithm, ParamType};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -44,8 +44,8 @@ pub(crate) struct MetadataForm {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouteForm {
-    /// The store that answers: PostgreSQL, or the lake. It reads what is published there.
-    #[schemars(extend("enum" = ["operational_store", "lake"]))]
+    /// The store that answers: PostgreSQL, the lake, or Redis. It reads what is published there.
+    #[schemars(extend("enum" = ["operational_store", "lake", "redis"]))]
     pub(crate) datasource: String,
     /// One PostgreSQL `SELECT` over published tables, each named with its schema; `:name` binds a parameter.
     #[schemars(example = &"SELECT id, magnitude FROM seismology.quakes WHERE magnitude >= :min_magnitude")]
@@ -53,9 +53,10 @@ pub(crate) struct RouteForm {
     /// In place of `query`: the published table whose rows are answered with, `schema.table`.
     #[schemars(example = &"seismology.quakes")]
     pub(crate) table: Option<String>,
-    /// With `table`: the columns that name a row; each is a parameter.
-    pub(crate) key: Option<Vec<String>>,
-    /// With `table`: the columns of the answer.
+    /// With `table`: the columns that name a row; each is a parameter. From Redis: the pattern of the keys, `quake:{id}`,
+    /// as it is published; each column in braces is a parameter.
+    pub(crate) key: Option<OneOrMany<String>>,
+    /// With `table` or from Redis: the columns of the answer; from Redis all of them, unless said otherwise.
     pub(crate) columns: Option<Vec<String>>,
     /// The methods; `[GET]` unless said otherwise. With `POST`, the parameters come as a JSON object in the body.
     #[schemars(extend("items" = { "enum": ["GET", "POST"] }))]

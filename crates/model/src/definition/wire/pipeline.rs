@@ -9,7 +9,8 @@ use super::paginate::PaginateForm;
 use super::personal_data::PersonalDataForm;
 use super::request::{BodyForm, ReportForm, WindowsForm};
 use crate::definition::pipeline::{
-    Concurrency, Method, OnChange, OnList, OnObject, OnRefusal, OnUnreadable, WriteMode,
+    Concurrency, DocumentForm, Method, OnChange, OnList, OnObject, OnRefusal, OnUnreadable,
+    WriteMode,
 };
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -361,8 +362,9 @@ pub(crate) struct PublishForm {
     /// The table; `quakes__geometry_coordinates` names a child table of `quakes`.
     #[schemars(example = &"quakes")]
     pub(crate) table: String,
-    /// The store: PostgreSQL, into which the rows are copied; or the lake, where they lie already.
-    #[schemars(extend("enum" = ["operational_store", "lake"]))]
+    /// The store: PostgreSQL, into which the rows are copied; the lake, where they lie already; or Redis, where each is
+    /// looked up by its key.
+    #[schemars(extend("enum" = ["operational_store", "lake", "redis"]))]
     pub(crate) to: String,
     /// Under which schema and name endpoints read it.
     #[serde(rename = "as")]
@@ -370,6 +372,14 @@ pub(crate) struct PublishForm {
     pub(crate) target: String,
     /// Which rows PostgreSQL keeps; all of them unless said otherwise.
     pub(crate) recent: Option<RecentForm>,
+    /// In Redis: under which key a row lies, with a colon between parts; the table's key columns stand in it, in braces.
+    /// The target and these columns, unless said otherwise.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+(:([A-Za-z0-9._-]+|\{[a-z][a-z0-9_]*\}))+$"), example = &"quake:{id}")]
+    pub(crate) key: Option<String>,
+    /// In Redis: as what a row lies there; a JSON `document` unless said otherwise.
+    pub(crate) form: Option<DocumentForm>,
+    /// In Redis: how long a row stays after it was written; for good unless said otherwise.
+    pub(crate) ttl: Option<DurationText>,
 }
 
 /// The rows that PostgreSQL keeps of a table.
