@@ -26,42 +26,44 @@ publish:
   - { table: numbers, to: lake, as: s.numbers }
 ";
 
+/// Who may ask where it is asked who asks.
+const CONSUMERS: &str = r#"{
+    "ada": { "keys": ["key-of-ada", "second-of-ada"], "scopes": ["pii"] },
+    "bob": { "keys": ["key-of-bob"], "scopes": ["pii"] },
+    "eve": { "keys": ["key-of-eve"] }
+}"#;
 /// A MiB.
 pub const MIB: usize = 1024 * 1024;
 
 /// Endpoints, and the lake that they read.
+#[allow(dead_code, reason = "each file of tests uses some of it")]
 pub struct Place {
     pub serve: Serve,
     objects: Arc<dyn Objects>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
+#[allow(dead_code, reason = "each file of tests uses some of it")]
 impl Place {
     /// Files of so many numbers each, to be asked with so much memory.
     pub async fn new(files: &[usize], room: &Room) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));
         let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();
-        let secrets = Arc::new(LocalSecrets::new(
-            None,
-            [(LocalSecrets::variable("seal"), "sealed".to_owned())],
-        ));
         let key = keys::definition("pipeline", "made");
         objects.put(&key, Bytes::from(PIPELINE)).await.unwrap();
         write(&lake, files).await;
-        let source = LakeSource::new(
-            lake,
-            objects.clone(),
-            secrets.clone(),
-            "seal".to_owned(),
-            room,
-        );
-        let sources = Sources::of(Datasource::Lake, source.unwrap());
         Self {
-            serve: Serve::new(objects.clone(), secrets, sources),
+            serve: serve(lake, &objects, room, "sealed"),
             objects,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// The same endpoints in another process, whose cursors are sealed with that.
+    pub fn another(&self, seal: &str) -> Serve {
+        let lake = Lake::at(self.dir.path().to_str().unwrap()).unwrap();
+        serve(lake, &self.objects, &Room::halves(64 * MIB), seal)
     }
 
     /// Puts an endpoint of one route, `/<name>`.
@@ -87,6 +89,19 @@ impl Place {
         let body = serde_json::from_slice(answer.body()).unwrap();
         (answer.status().as_u16(), body)
     }
+}
+
+fn serve(lake: Lake, objects: &Arc<dyn Objects>, room: &Room, seal: &str) -> Serve {
+    let variables = [("seal", seal), ("consumers", CONSUMERS)];
+    let variables = variables.map(|(name, text)| (LocalSecrets::variable(name), text.to_owned()));
+    let secrets = Arc::new(LocalSecrets::new(None, variables));
+    let seal = "seal".to_owned();
+    let source = LakeSource::new(lake, objects.clone(), secrets.clone(), seal, room).unwrap();
+    Serve::new(
+        objects.clone(),
+        secrets,
+        Sources::of(Datasource::Lake, source),
+    )
 }
 
 async fn write(lake: &Lake, files: &[usize]) {
