@@ -23,6 +23,8 @@ pub struct Plan {
     pub pages: Pages,
     /// The types of each row's values: the columns, and behind them what is needed for cursors alone.
     pub values: Vec<Type>,
+    /// Whether it finds one row by its table's key, or none: such a query is over when it has hardly begun.
+    pub is_lookup: bool,
 }
 
 impl source::Plan for Plan {
@@ -69,6 +71,8 @@ impl Plan {
             ));
             encoders.push(encoder);
         }
+        let is_equal = |part: &usize| shape.equal.contains(part);
+        let is_lookup = unique.as_ref().is_some_and(|key| key.iter().all(is_equal));
         let kind = |column: usize| shaped.columns()[column].type_();
         let (pages, selected) = Pages::new(
             shape,
@@ -89,6 +93,7 @@ impl Plan {
             encoders,
             pages,
             values,
+            is_lookup,
         }
     }
 

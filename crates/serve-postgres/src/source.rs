@@ -2,7 +2,7 @@
 
 use crate::page::{self, Trouble};
 use crate::plan::Plan;
-use crate::store::{Lease, Refusal, Store};
+use crate::store::{DEFAULT_TIMEOUT, Lease, Refusal, Store};
 use crate::{check, dataset, reads};
 use async_trait::async_trait;
 use deadpool_postgres::Object;
@@ -38,6 +38,19 @@ impl Postgres {
     pub fn connections(mut self, most: usize) -> Self {
         self.store = self.store.connections(most);
         self
+    }
+
+    /// The connection that a page is read by.
+    async fn held(&self, asked: &Asked<'_>) -> Result<Arc<Lease>, Refusal> {
+        let plan = asked.route.plan_of::<Plan>(asked.arguments.sort.as_ref());
+        // A time limit of its own is set on a connection, for all that is asked there.
+        let is_short =
+            plan.is_some_and(|plan| plan.is_lookup) && asked.route.route.timeout == DEFAULT_TIMEOUT;
+        if is_short {
+            self.store.connection_for_lookup().await
+        } else {
+            self.store.connection().await.map(Arc::new)
+        }
     }
 
     async fn try_page(&self, client: &Lease, asked: &Asked<'_>) -> Result<Page, Attempt> {
@@ -92,7 +105,7 @@ impl Source for Postgres {
 
     async fn dataset(&self, route: &Served) -> Result<Option<Arc<Dataset>>, String> {
         match self.store.connection().await {
-            Ok(mut client) => {
+            Ok(client) => {
                 client.set_busy(true);
                 // Whoever asks this is about to ask for rows: how they are read is learnt in the same round trip.
                 let plan = async {
@@ -132,7 +145,7 @@ impl Source for Postgres {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut client = self.store.connection().await.map_err(no_store)?;
+            let client = self.held(asked).await.map_err(no_store)?;
             // From here on, whoever lets the connection go ends what runs on it: the caller may leave at any time.
             client.set_busy(true);
             // Each statement has its own time limit; this one is for a store that does not keep it.

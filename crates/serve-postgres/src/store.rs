@@ -11,9 +11,10 @@ use millrace_store::secrets::Secrets;
 use ring::hmac;
 use sha2::{Digest as _, Sha256};
 use std::ops::Deref;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 /// How many connections there may be unless said otherwise. A Lambda answers one request at a time and makes one.
 const CONNECTIONS: usize = 16;
@@ -38,6 +39,12 @@ pub struct Store {
     secret: String,
     most: usize,
     current: RwLock<Option<Arc<Login>>>,
+    /// The connections that lookups have.
+    lookups: StdMutex<Vec<Weak<Lease>>>,
+    /// Told when they have one more.
+    has_shared: Notify,
+    /// How many queries that are no lookups wait for a connection.
+    waiting: AtomicUsize,
     renewal: Mutex<()>,
 }
 
@@ -68,7 +75,10 @@ impl From<Failure> for Refusal {
 pub struct Lease {
     connection: Option<Object>,
     login: Arc<Login>,
-    busy: bool,
+    busy: AtomicBool,
+    /// Whether several lookups have it. Whoever leaves does not end then what others wait for; what it asked itself is over
+    /// at once anyway.
+    is_shared: bool,
 }
 
 impl Lease {
@@ -77,9 +87,15 @@ impl Lease {
         &self.login.seal
     }
 
-    /// Says whether something may be on its way on the connection.
-    pub fn set_busy(&mut self, busy: bool) {
-        self.busy = busy;
+    /// For lookups.
+    fn shared(mut self) -> Self {
+        self.is_shared = true;
+        self
+    }
+
+    /// Says whether something may be on its way on the connection that is to be ended when it is let go.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(busy && !self.is_shared, Relaxed);
     }
 }
 
@@ -97,7 +113,8 @@ impl Deref for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take().filter(|_| self.busy) else {
+        let busy = *self.busy.get_mut();
+        let Some(connection) = self.connection.take().filter(|_| busy) else {
             return;
         };
         let connection = Object::take(connection);
@@ -116,6 +133,22 @@ impl Drop for Lease {
     }
 }
 
+/// One who waits, for as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Store {
     /// The store whose login that secret holds. It is read when the first connection is needed.
     pub fn new(secrets: Arc<dyn Secrets>, secret: String) -> Self {
@@ -124,6 +157,9 @@ impl Store {
             secret,
             most: CONNECTIONS,
             current: RwLock::default(),
+            lookups: StdMutex::default(),
+            has_shared: Notify::new(),
+            waiting: AtomicUsize::new(0),
             renewal: Mutex::default(),
         }
     }
@@ -145,8 +181,14 @@ impl Store {
         (0..holders).map(share).collect()
     }
 
-    /// A connection. A login that is refused is read again, once: the password may have been rotated.
+    /// A connection.
     pub async fn connection(&self) -> Result<Lease, Refusal> {
+        let _waiting = Waiting::new(&self.waiting);
+        self.lease().await
+    }
+
+    /// A login that is refused is read again, once: the password may have been rotated.
+    async fn lease(&self) -> Result<Lease, Refusal> {
         let login = match self.current() {
             Some(login) => login,
             None => self.renew(None).await?,
@@ -168,10 +210,50 @@ impl Store {
         }
     }
 
+    /// A connection for a query that is over when it has hardly begun. Where none is free, one that only such queries have:
+    /// what is asked goes behind what is on its way, and PostgreSQL answers several without being woken for each. While
+    /// another query waits for a connection nobody joins, so that one becomes free.
+    pub async fn connection_for_lookup(&self) -> Result<Arc<Lease>, Refusal> {
+        loop {
+            let shared = self.has_shared.notified();
+            if let Some(lease) = self.shared() {
+                return Ok(lease);
+            }
+            let lease = tokio::select! {
+                lease = self.lease() => lease?,
+                () = shared => continue,
+            };
+            let lease = Arc::new(lease.shared());
+            self.lookups().push(Arc::downgrade(&lease));
+            self.has_shared.notify_waiters();
+            return Ok(lease);
+        }
+    }
+
+    /// The connection that the fewest lookups have, where they may have more.
+    fn shared(&self) -> Option<Arc<Lease>> {
+        let status = self.current()?.pool.status();
+        // One that is being made is waited for by one.
+        let is_made = status.size < status.max_size && status.waiting == 0;
+        let is_free = status.available > 0 || is_made;
+        if is_free || self.waiting.load(Relaxed) > 0 {
+            return None;
+        }
+        let mut lookups = self.lookups();
+        lookups.retain(|lease| lease.strong_count() > 0);
+        let open = lookups.iter().filter_map(Weak::upgrade);
+        open.filter(|lease| !lease.is_closed())
+            .min_by_key(Arc::strong_count)
+    }
+
+    fn lookups(&self) -> MutexGuard<'_, Vec<Weak<Lease>>> {
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn current(&self) -> Option<Arc<Login>> {
         self.current
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
@@ -189,10 +271,7 @@ impl Store {
         };
         let credentials = Credentials::parse(&self.secret, secret.text())?;
         let login = Arc::new(Login::new(credentials, self.most)?);
-        *self
-            .current
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(login.clone());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(login.clone());
         Ok(login)
     }
 }
@@ -243,7 +322,8 @@ impl Login {
             Ok(connection) => Ok(Lease {
                 connection: Some(connection),
                 login: login.clone(),
-                busy: false,
+                busy: AtomicBool::new(false),
+                is_shared: false,
             }),
             Err(PoolError::Timeout(TimeoutType::Wait)) => Err(Refusal::Busy),
             Err(error) => Err(login.failure(&error).into()),

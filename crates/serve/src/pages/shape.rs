@@ -5,8 +5,8 @@
 //! itself is not ordered. So the order is taken out of the query and put around it.
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, Value, ValueWithSpan,
+    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem,
+    SetExpr, Statement, TableFactor, Value, ValueWithSpan,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -22,6 +22,8 @@ pub struct Shape {
     pub hidden: usize,
     /// Whether each row of the answer is one row of one table.
     pub single_table: bool,
+    /// The columns of the answer, from 0, that are each to equal a parameter, where the query wants nothing else.
+    pub equal: Vec<usize>,
 }
 
 /// A column of the answer by which it is ordered.
@@ -43,6 +45,7 @@ impl Shape {
             order: None,
             hidden: 0,
             single_table: false,
+            equal: Vec::new(),
         };
         let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) else {
             return opaque();
@@ -56,6 +59,7 @@ impl Shape {
     fn of_query(query: &Query, columns: &[&str]) -> Option<Self> {
         let mut query = query.clone();
         let single_table = is_single_table(&query);
+        let equal = equal(&query).unwrap_or_default();
         // Where rows are chosen by order, the order stays inside as well.
         let keeps_order = query.limit_clause.is_some()
             || query.fetch.is_some()
@@ -96,6 +100,7 @@ impl Shape {
             order: Some(order),
             hidden: hidden.len(),
             single_table,
+            equal,
         })
     }
 }
@@ -135,6 +140,68 @@ fn column_of(expr: &Expr, query: &Query, columns: &[&str]) -> Option<usize> {
             place
         }
     }
+}
+
+/// The columns of the answer that are each to equal a parameter; none where a query wants anything else besides, or where
+/// the places of its columns cannot be told.
+fn equal(query: &Query) -> Option<Vec<usize>> {
+    let SetExpr::Select(select) = &*query.body else {
+        return None;
+    };
+    if select.projection.iter().any(is_several) {
+        return None;
+    }
+    let names: Vec<Option<String>> = select.projection.iter().map(own_name).collect();
+    let place = |name: &Ident| {
+        let name = folded(name);
+        names.iter().position(|own| own.as_ref() == Some(&name))
+    };
+    let mut wanted = vec![select.selection.as_ref()?];
+    let mut equal = Vec::new();
+    while let Some(condition) = wanted.pop() {
+        match condition {
+            Expr::Nested(inner) => wanted.push(inner),
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::And,
+                right,
+            } => wanted.extend([&**left, &**right]),
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Eq,
+                right,
+            } => match (&**left, &**right) {
+                (Expr::Identifier(name), value) | (value, Expr::Identifier(name))
+                    if is_parameter(value) =>
+                {
+                    equal.push(place(name)?);
+                }
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    Some(equal)
+}
+
+/// The name of a selected column that keeps its own.
+fn own_name(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(folded(name)),
+        _ => None,
+    }
+}
+
+/// Whether what is selected may be several columns.
+fn is_several(item: &SelectItem) -> bool {
+    !matches!(
+        item,
+        SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+    )
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Placeholder(_)))
 }
 
 fn folded(name: &Ident) -> String {
@@ -270,5 +337,24 @@ mod tests {
             &["a"],
         );
         assert_eq!(union.sql, "SELECT a FROM s.q UNION ALL SELECT a FROM s.r");
+    }
+
+    #[test]
+    fn what_is_to_equal_a_parameter_is_told_where_nothing_else_is_wanted() {
+        let equal = |sql: &str| Shape::of(sql, &["id", "place"]).equal;
+        assert_eq!(equal("SELECT id, place FROM s.q WHERE id = $1"), [0]);
+        let both = "SELECT id, \"place\" FROM s.q WHERE ($2 = PLACE) AND id = $1";
+        assert_eq!(equal(both), [0, 1]);
+        for other in [
+            "SELECT id, place FROM s.q",
+            "SELECT id, place FROM s.q WHERE id = $1 OR place = $2",
+            "SELECT id, place FROM s.q WHERE id = $1 AND pg_sleep(9) IS NULL",
+            "SELECT id, place FROM s.q WHERE id = id",
+            "SELECT place AS id, id AS place FROM s.q WHERE id = $1",
+            "SELECT *, place FROM s.q WHERE id = $1",
+            "SELECT id, place FROM s.q WHERE id = ANY($1)",
+        ] {
+            assert!(equal(other).is_empty(), "{other}");
+        }
     }
 }
