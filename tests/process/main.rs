@@ -6,6 +6,7 @@ mod faults;
 mod faulty;
 mod five_minutes;
 mod killed;
+mod looked_up;
 mod models;
 mod personal;
 mod published;

@@ -4,7 +4,7 @@
 use crate::conduct;
 use crate::sources;
 use crate::table::{green, red};
-use crate::workspace::{STORE_READER, Workspace};
+use crate::workspace::{REDIS_READER, STORE_READER, Workspace};
 use anyhow::Context;
 use clap::Args;
 use millrace_lake::Lake;
@@ -16,6 +16,7 @@ use millrace_serve::check::{Checked, Finding};
 use millrace_serve::source::Sources;
 use millrace_serve::{Serve, contract};
 use millrace_serve_postgres::Postgres;
+use millrace_serve_redis::Redis;
 use millrace_store::secrets::{LocalSecrets, Secrets};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,10 @@ pub struct Check {
     /// and explained there.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// A file with the reader's credentials of a Redis, as its secret holds them: every lookup is compared with what is
+    /// published there.
+    #[arg(long, value_name = "FILE")]
+    redis: Option<PathBuf>,
     /// An earlier openapi.json: what the endpoints break of it is named. Columns are compared where a store is given.
     #[arg(long, value_name = "FILE", requires = "store")]
     against: Option<PathBuf>,
@@ -68,6 +73,18 @@ impl Check {
                 findings.len(),
                 "routes that do not fit the tables of the last run",
             ));
+        }
+        if let Some(redis) = &self.redis {
+            let findings = on_redis(workspace, &set, redis).await?;
+            for finding in &findings {
+                println!("{}", told(finding));
+            }
+            if !findings.is_empty() {
+                return Ok(not_ok(
+                    findings.len(),
+                    "lookups that do not fit what is published to Redis",
+                ));
+            }
         }
         if let Some(store) = &self.store {
             let checked = on_store(workspace, &set, store).await?;
@@ -149,6 +166,25 @@ async fn on_store(
     let serve = Serve::new(workspace.objects()?, secrets, sources);
     let endpoints: Vec<_> = set.endpoints.values().collect();
     Ok(serve.check(&endpoints).await?)
+}
+
+async fn on_redis(
+    workspace: &Workspace,
+    set: &DefinitionSet,
+    credentials: &Path,
+) -> anyhow::Result<Vec<Finding>> {
+    let text = std::fs::read_to_string(credentials)
+        .with_context(|| format!("cannot read {}", credentials.display()))?;
+    let secret = (LocalSecrets::variable(REDIS_READER), text);
+    let secrets = Arc::new(LocalSecrets::new(None, [secret]));
+    let source = Redis::new(secrets.clone(), REDIS_READER.to_owned());
+    let serve = Serve::new(
+        workspace.objects()?,
+        secrets,
+        Sources::of(Datasource::Redis, source),
+    );
+    let endpoints: Vec<_> = set.endpoints.values().collect();
+    Ok(serve.check(&endpoints).await?.findings)
 }
 
 fn read(file: &Path) -> anyhow::Result<serde_json::Value> {

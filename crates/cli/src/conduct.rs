@@ -1,7 +1,7 @@
 //! What the state machine does on AWS, in this process: plan, ingest, transform, publish, record.
 
 use crate::table::{bytes, grouped};
-use crate::workspace::{STORE_OWNER, Workspace, key_of};
+use crate::workspace::{REDIS_OWNER, STORE_OWNER, Workspace, key_of};
 use anyhow::Context;
 use futures::TryStreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -71,7 +71,8 @@ impl Conductor {
                 tables,
                 secrets,
                 STORE_OWNER.to_owned(),
-            ),
+            )
+            .with_redis(Some(REDIS_OWNER)),
             objects,
             began: None,
         })

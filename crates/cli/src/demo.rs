@@ -4,7 +4,7 @@ use crate::conduct::Conductor;
 use crate::run::{show, with_base_url};
 use crate::table::{bold, green, rows};
 use crate::workspace::Workspace;
-use crate::{postgres, serve};
+use crate::{postgres, redis, serve};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use millrace_model::mode::RunMode;
@@ -51,7 +51,9 @@ impl Demo {
         };
         let store = postgres::start(&workspace.state("postgres")?).await?;
         let key = workspace.consumer_key()?;
-        let conductor = Conductor::new(workspace, workspace.secrets(&store.secrets(&key)))?;
+        let redis = redis::start(&set).await?;
+        let made = [store.secrets(&key), redis::secrets(redis.as_ref())].concat();
+        let conductor = Conductor::new(workspace, workspace.secrets(&made))?;
         let summary = conductor
             .run(&set, PIPELINE, RunMode::Regular, true)
             .await?;

@@ -10,6 +10,7 @@ mod lake;
 mod new;
 mod openapi;
 mod postgres;
+mod redis;
 mod replay;
 mod retry;
 mod run;

@@ -4,7 +4,7 @@ use crate::cassette::play;
 use crate::conduct::{Conductor, Summary};
 use crate::table::{bold, green};
 use crate::workspace::Workspace;
-use crate::{postgres, table};
+use crate::{postgres, redis, table};
 use anyhow::Context;
 use clap::Args;
 use millrace_lake::Lake;
@@ -65,10 +65,12 @@ impl Run {
             None
         };
         let key = workspace.consumer_key()?;
-        let made = store
-            .as_ref()
-            .map(|store| store.secrets(&key))
-            .unwrap_or_default();
+        let redis = match &store {
+            Some(_) => redis::start(&set).await?,
+            None => None,
+        };
+        let made = store.as_ref().map(|store| store.secrets(&key));
+        let made = [made.unwrap_or_default(), redis::secrets(redis.as_ref())].concat();
         let conductor = Conductor::new(workspace, workspace.secrets(&made))?;
         let summary = conductor
             .run(&set, &self.pipeline, asked, self.publish)

@@ -2,6 +2,7 @@
 
 use crate::conduct::Conductor;
 use crate::postgres;
+use crate::redis;
 use crate::sources;
 use crate::table::{bold, green};
 use crate::workspace::{Workspace, write_whole};
@@ -21,7 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves the endpoints over HTTP, from what the pipelines have made on this machine.
 ///
-/// What is not published yet is published first, into a private PostgreSQL. A change of an endpoint's file takes effect
+/// What is not published yet is published first, into a private PostgreSQL, and a private Redis where a pipeline
+/// publishes there. A change of an endpoint's file takes effect
 /// within seconds.
 #[derive(Args)]
 pub struct Serve {
@@ -54,13 +56,16 @@ impl Serve {
         let set = workspace.valid_definitions()?;
         let store = postgres::start(&workspace.state("postgres")?).await?;
         let key = workspace.consumer_key()?;
-        let secrets = workspace.secrets(&store.secrets(&key));
+        let redis = redis::start(&set).await?;
+        let made = [store.secrets(&key), redis::secrets(redis.as_ref())].concat();
+        let secrets = workspace.secrets(&made);
         let conductor = Conductor::new(workspace, Arc::clone(&secrets))?;
         conductor.keep_definitions(workspace).await?;
         for line in conductor.publish_everything(&set).await? {
             println!("{line}");
         }
         let sources = sources::of_workspace(workspace, &secrets)?;
+        let sources = redis::beside(sources, redis.as_ref(), &secrets);
         let service = Service::new(workspace.objects()?, secrets, sources);
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await

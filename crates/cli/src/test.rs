@@ -5,6 +5,7 @@ mod fixture;
 
 use crate::conduct::Conductor;
 use crate::postgres::{self, Store};
+use crate::redis;
 use crate::sources;
 use crate::table::{green, red};
 use crate::workspace::{SEAL, STORE_READER, Workspace};
@@ -16,6 +17,7 @@ use millrace_model::definition::EndpointTests;
 use millrace_model::definition::endpoint_tests::{Asker, EndpointTest};
 use millrace_model::definition::set::DefinitionSet;
 use millrace_postgres::Credentials;
+use millrace_redis::private::PrivateServer;
 use millrace_serve::Serve;
 use millrace_serve::reads::IndexRead;
 use millrace_store::objects::Objects;
@@ -86,8 +88,11 @@ async fn ask_all(
     tests: &[EndpointTests],
     store: &Store,
 ) -> anyhow::Result<(usize, usize)> {
+    let redis = redis::start(set).await?;
+    let redis = redis.as_ref();
     if tests.iter().any(|tests| tests.tables.is_empty()) {
-        let secrets = workspace.secrets(&store.secrets(&workspace.consumer_key()?));
+        let made = store.secrets(&workspace.consumer_key()?);
+        let secrets = workspace.secrets(&[made, redis::secrets(redis)].concat());
         let conductor = Conductor::new(workspace, secrets)?;
         for line in conductor.publish_everything(set).await? {
             println!("{line}");
@@ -104,8 +109,8 @@ async fn ask_all(
             tables => Some(fixture::lay(&store.server, tables, set).await?),
         };
         let serve = match &laid {
-            None => serve(&objects, &store.reader, &workspace.lake()?)?,
-            Some(laid) => serve(&objects, &laid.reader, laid.lake.path())?,
+            None => serve(&objects, &store.reader, redis, &workspace.lake()?)?,
+            Some(laid) => serve(&objects, &laid.reader, redis, laid.lake.path())?,
         };
         for test in &tests.tests {
             let differences = ask(&serve, test).await?;
@@ -117,15 +122,23 @@ async fn ask_all(
     Ok((all, failed))
 }
 
-/// The endpoints over that store, and that lake.
-fn serve(objects: &Arc<dyn Objects>, reader: &Credentials, lake: &Path) -> anyhow::Result<Serve> {
+/// The endpoints over that store, that Redis where there is one, and that lake.
+fn serve(
+    objects: &Arc<dyn Objects>,
+    reader: &Credentials,
+    redis: Option<&PrivateServer>,
+    lake: &Path,
+) -> anyhow::Result<Serve> {
+    let of_redis = redis::secrets(redis).into_iter();
+    let of_redis = of_redis.map(|(name, text)| (LocalSecrets::variable(name), text));
     let made = [
         (LocalSecrets::variable(STORE_READER), reader.to_secret()),
         // Cursors live no longer than the tests.
         (LocalSecrets::variable(SEAL), "tests".to_owned()),
     ];
-    let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(None, made));
+    let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(None, of_redis.chain(made)));
     let sources = sources::all(lake, objects.clone(), &secrets)?;
+    let sources = redis::beside(sources, redis, &secrets);
     Ok(Serve::new(objects.clone(), secrets, sources))
 }
 

@@ -18,6 +18,10 @@ pub const CONSUMERS: &str = "millrace/consumers";
 pub const STORE_OWNER: &str = "millrace/store/owner";
 /// The name under which the reader's are.
 pub const STORE_READER: &str = "millrace/store/reader";
+/// The secret with the credentials of Redis's owner.
+pub const REDIS_OWNER: &str = "millrace/redis/owner";
+/// The secret with the credentials of Redis's reader.
+pub const REDIS_READER: &str = "millrace/redis/reader";
 
 /// The name under which lies what cursors over the lake are sealed with.
 pub const SEAL: &str = "millrace/serve/seal";

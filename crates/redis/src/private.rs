@@ -16,7 +16,8 @@ const START: Duration = Duration::from_secs(10);
 /// Where systems put it, beside what `PATH` names.
 const PLACES: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
 /// What the owner may do: what publish does, and nothing else.
-const OWNER: &str = "-@all +@read +@write +@transaction +@connection +time ~*";
+const OWNER: &str =
+    "-@all +@read +@write +@transaction +@connection +time -keys -scan -flushall -flushdb ~*";
 /// What the reader may do: look up.
 const READER: &str = "-@all +get +mget +hgetall +hget +hlen ~*";
 
