@@ -134,12 +134,18 @@ async fn a_query_without_enough_memory_is_refused_and_leaves_it_to_others() {
 #[tokio::test]
 async fn the_one_for_whom_there_is_no_turn_waits_for_three_seconds() {
     let _alone = ALONE.lock().await;
-    let place = numbers(50_000, "20s").await;
+    let place = numbers(50_000, "29s").await;
     let all = join_all((0..QUERIES).map(|_| place.get("/endless")));
     let last = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let began = Instant::now();
-        (place.ask("/one").await, began.elapsed())
+        loop {
+            let began = Instant::now();
+            let answer = place.ask("/one").await;
+            // Until all turns are taken, it has one.
+            if answer.status() != 200 {
+                return (answer, began.elapsed());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     };
     let (answer, took) = tokio::select! {
         answers = all => panic!("{answers:?}"),
@@ -151,7 +157,7 @@ async fn the_one_for_whom_there_is_no_turn_waits_for_three_seconds() {
     assert_eq!(answer.headers()["retry-after"], "1");
     assert!(took >= Duration::from_secs(3), "{took:?}");
     // Where few cores have much to do, it is late; before the others would have ended, all the same.
-    assert!(took < Duration::from_secs(18), "{took:?}");
+    assert!(took < Duration::from_secs(25), "{took:?}");
     // Those before it were dropped, and their turns are free.
     assert_eq!(place.get("/one").await.0, 200);
 }
@@ -209,10 +215,18 @@ async fn begin(address: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
+/// What `/one` answers.
+async fn one(address: SocketAddr) -> String {
+    let mut answer = String::new();
+    let mut stream = begin(address, "/one").await;
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn a_caller_who_leaves_ends_the_query() {
     let _alone = ALONE.lock().await;
-    let place = numbers(50_000, "20s").await;
+    let place = numbers(50_000, "29s").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, told) = oneshot::channel::<()>();
@@ -222,22 +236,17 @@ async fn a_caller_who_leaves_ends_the_query() {
     let server = tokio::spawn(server::run(listener, place.serve.clone(), told));
 
     let callers = join_all((0..QUERIES).map(|_| begin(address, "/endless"))).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut answer = String::new();
-    let mut waiting = begin(address, "/one").await;
-    waiting.read_to_string(&mut answer).await.unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 503"),
-        "all turns are taken: {answer}"
-    );
+    let began = Instant::now();
+    // Until all turns are taken, there is one for this.
+    while !one(address).await.starts_with("HTTP/1.1 503") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     drop(callers);
-    let mut answer = String::new();
-    let mut next = begin(address, "/one").await;
-    next.read_to_string(&mut answer).await.unwrap();
+    let answer = one(address).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     // Nothing is left to be finished: else it would take as long as the route allows.
-    let began = Instant::now();
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(5));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(25), "{took:?}");
 }
