@@ -64,6 +64,8 @@ publish:
 # What issue 5 demands.
 TIMES_ROAPI_ON_PARQUET = 3.0
 SHARE_OF_PGBENCH, P99_MS, TIMES_OTHERS, OWN_MS, TIMES_IDLE, BINARY_MIB = 0.40, 3.0, 15.0, 1.0, 1.5, 20
+#: How often pgbench and serve take turns.
+TURNS = 7
 #: How often each function is started cold.
 STARTS = 40
 
@@ -72,7 +74,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--seconds", type=int, default=10, help="how long each is measured")
-    parser.add_argument("--clients", type=int, default=4, help="connections of pgbench, of wrk, and to PostgreSQL")
+    parser.add_argument("--clients", type=int, default=4, help="connections to PostgreSQL: of pgbench, and of serve")
+    parser.add_argument("--callers", type=int, default=16, help="connections of wrk to each server: more than it has itself, as in use")
     parser.add_argument("--serve", type=pathlib.Path, default=ROOT / "target/release/serve", help="the function's binary")
     parser.add_argument("--serve-lake", type=pathlib.Path, default=ROOT / "target/release/serve-lake", help="the same, for the lake")
     parser.add_argument("--quakes-to-lake", type=pathlib.Path, default=ROOT / "target/debug/examples/quakes_to_lake")
@@ -99,13 +102,11 @@ class Bench:
     def run(self) -> int:
         with self.postgres() as store:
             self.load(store)
-            pgbench, *latencies = self.pgbench(store)
             print(f"{'':34}{'per second':>12}{'p50 ms':>9}{'p99 ms':>9}")
-            self.line("pgbench -M prepared", pgbench, *latencies)
-            with self.serve(store) as url:
-                served = self.wrk(url, "/quakes/")
+            share, pgbench, served = self.in_turns(store)
+            self.line("pgbench -M prepared", *pgbench)
             self.line("millrace serve, server mode", *served)
-            self.target("of pgbench's transactions", served[0] / pgbench, SHARE_OF_PGBENCH, "{:.0%}")
+            self.target("of pgbench's transactions", share, SHARE_OF_PGBENCH, "{:.0%}")
             self.target("ms at the 99th percentile", served[2], P99_MS, "{:.2f}", most=True)
             if self.options.others:
                 self.others(store, served[0])
@@ -127,22 +128,33 @@ class Bench:
 
     # What is measured.
 
-    def pgbench(self, store: dict, clients: int | None = None) -> tuple[float, float, float]:
+    def in_turns(self, store: dict) -> tuple[float, list[float], list[float]]:
+        """What serve answers as a share of what pgbench gets, and the figures of both; medians of several short turns, so that
+        what else the machine does meanwhile meets both."""
+        with self.serve(store) as url:
+            self.wrk(url, "/quakes/", seconds=2)
+            turns = [(self.pgbench(store, seconds=3), self.wrk(url, "/quakes/", seconds=3)) for _ in range(TURNS)]
+        median = lambda figures: [statistics.median(figure) for figure in zip(*figures)]  # noqa: E731
+        pgbench, served = (median(figures) for figures in zip(*turns))
+        return statistics.median(served[0] / pgbench[0] for pgbench, served in turns), pgbench, served
+
+    def pgbench(self, store: dict, clients: int | None = None, seconds: int | None = None) -> tuple[float, float, float]:
         """Transactions per second, and the 50th and 99th percentile in milliseconds."""
         script = self.folder / "lookup.sql"
         script.write_text(f"\\set id random(1, {self.rows})\n{QUERY};\n")
         count = clients or self.options.clients
-        command = ["pgbench", "-n", "-M", "prepared", "-c", str(count), "-j", str(min(count, 2)), "-T", str(self.options.seconds)]
-        log = self.folder / f"pgbench-{count}"
+        command = ["pgbench", "-n", "-M", "prepared", "-c", str(count), "-j", str(min(count, 2)), "-T", str(seconds or self.options.seconds)]
+        log = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "pgbench"
         command += ["-f", script, "--log", "--log-prefix", log, "--sampling-rate", "0.1"]
         said = subprocess.run(command, env=libpq(store["reader"]), check=True, capture_output=True, text=True).stdout
-        taken = sorted(int(line.split()[2]) / 1000 for part in self.folder.glob(f"{log.name}.*") for line in part.open())
+        taken = sorted(int(line.split()[2]) / 1000 for part in log.parent.iterdir() for line in part.open())
         return float(found(r"tps = ([\d.]+)", said)), statistics.median(taken), taken[int(len(taken) * 0.99)]
 
-    def wrk(self, url: str, before: str, after: str = "") -> tuple[float, float, float]:
-        """Requests per second, and the 50th and 99th percentile in milliseconds."""
-        command = ["wrk", "-t", "2", "-c", str(self.options.clients), "--latency", "-s", HERE / "lookup.lua"]
-        for seconds in (2, self.options.seconds):  # the first is to warm up
+    def wrk(self, url: str, before: str, after: str = "", seconds: int | None = None) -> tuple[float, float, float]:
+        """Requests per second, and the 50th and 99th percentile in milliseconds; unless said for how many seconds, when it
+        has warmed up."""
+        command = ["wrk", "-t", "2", "-c", str(self.options.callers), "--latency", "-s", HERE / "lookup.lua"]
+        for seconds in [seconds] if seconds else [2, self.options.seconds]:
             said = subprocess.run([*command, "-d", f"{seconds}s", url, "--", str(self.rows), before, after],
                                   check=True, capture_output=True, text=True).stdout
         if "Non-2xx" in said:
