@@ -21,6 +21,7 @@ from localcloud import (
     packages,
     processes,
     progress,
+    redis,
     source,
     store,
 )
@@ -141,6 +142,7 @@ def _remove(instance: Instance) -> None:
     source.stop(instance)
     aws.stop(instance)
     store.stop(instance)
+    redis.stop(instance)
     packages.remove_images(instance)
     processes.stop_marked(instance.identity)
     instance.remove()
@@ -151,7 +153,7 @@ def _status(instance: Instance, _: argparse.Namespace) -> None:
         print("no local cloud here: start one with `make cloud`")
         return
     print(f"directory  {instance.directory}")
-    for name in ("emulator", "sample"):
+    for name in ("emulator", "sample", *(["redis"] if "redis" in instance.processes else [])):
         print(f"{name:9}  {'runs' if instance.is_running(name) else 'does not run'}")
     if "rest_api_id" in instance.facts:
         _tell(instance)

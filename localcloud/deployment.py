@@ -8,13 +8,16 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from localcloud import aws, packages, source
+from localcloud import aws, packages, redis, source
 from localcloud.instance import Instance
 from localcloud.progress import Failed, elapsed, step
 from localcloud.terraform import Terraform
 
 #: The name of the local deployment.
 NAME = "millrace"
+
+#: The secrets of Redis's users.
+_REDIS = {user: f"{NAME}/redis/{user}" for user in ("owner", "reader")}
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -48,6 +51,9 @@ def deploy(instance: Instance, overrides: dict[str, Any], origin: Path) -> Terra
     instance.facts["apply_seconds"] = round(elapsed() - began, 1)
     step(f"{summary} ({instance.facts['apply_seconds']} s)")
     remember(instance, terraform.outputs())
+    # Only where definitions name Redis are there secrets of its users.
+    if any(name in instance.facts["secrets"] for name in _REDIS.values()):
+        redis.start(instance)
     _put_secrets(instance)
     return terraform
 
@@ -74,7 +80,7 @@ def remember(instance: Instance, outputs: dict[str, Any]) -> None:
 
 
 def _put_secrets(instance: Instance) -> None:
-    """Gives every secret that Terraform made a value: the store's roles, and keys for those who call."""
+    """Gives every secret that Terraform made a value: the stores' roles, and keys for those who call."""
     keys = instance.facts.setdefault(
         "keys", {"operator": secrets.token_urlsafe(24), "consumer": secrets.token_urlsafe(24)}
     )
@@ -83,6 +89,7 @@ def _put_secrets(instance: Instance) -> None:
         f"{NAME}/store/reader": instance.facts["store"]["reader"],
         f"{NAME}/operators": {"local": keys["operator"]},
         f"{NAME}/serve/seal": keys.setdefault("seal", secrets.token_urlsafe(32)),
+        **{name: instance.facts.get("redis", {}).get(user) for user, name in _REDIS.items()},
     }
     client = aws.client(instance, "secretsmanager")
     for name in instance.facts["secrets"]:

@@ -80,7 +80,8 @@ def test_a_wrong_credential_fails_in_one_request_and_is_nowhere(cloud: Cloud) ->
 
 def test_secrets_are_not_in_terraforms_state(cloud: Cloud) -> None:
     facts = cloud.instance.facts
-    secrets = [cloud.operator, cloud.consumer, facts["store"]["owner"]["password"], facts["store"]["reader"]["password"]]
+    stores = [facts[store][role]["password"] for store in ("store", "redis") for role in ("owner", "reader")]
+    secrets = [cloud.operator, cloud.consumer, *stores]
     states = list(cloud.directory.rglob("*.tfstate"))
     assert states
     for state in states:
