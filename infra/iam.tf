@@ -68,6 +68,7 @@ locals {
     serve-lake = concat(
       sort(module.catalog.secrets.serve),
       [for name in ["serve-lake"] : local.own_secrets.seal if contains(keys(module.catalog.functions), name)],
+      [for reader in [local.own_secrets.store_reader] : reader if module.catalog.unites],
     )
     serve-redis = concat(
       sort(module.catalog.secrets.serve),

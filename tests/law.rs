@@ -142,9 +142,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "millrace-lake",
             "millrace-model",
+            "millrace-store",
             "millrace-runtime",
             "millrace-serve",
             "millrace-serve-lake",
+            "millrace-serve-postgres",
         ],
     ),
     (
@@ -259,7 +261,7 @@ const MUST_NOT_LINK: &[(&str, &[&str])] = &[
         "millrace-serve-lake",
         &["lambda_runtime", "aws-config", "tokio-postgres"],
     ),
-    ("serve-lake", &["tokio-postgres", "redis"]),
+    ("serve-lake", &["redis"]),
     ("serve", &["deltalake-core", "datafusion", "arrow", "redis"]),
     (
         "serve-redis",

@@ -8,9 +8,12 @@ locals {
 
   # Only then is there a Redis to know of.
   publishes_to_redis = anytrue(flatten([
-    for pipeline in local.pipelines : [for publish in coalesce(try(pipeline.publish, null), []) : try(publish.to, null) == "redis"]
+    for pipeline in local.pipelines : try([for publish in pipeline.publish : try(publish.to, null) == "redis"], [])
   ]))
   owned_redis = local.publishes_to_redis ? { MILLRACE_REDIS_SECRET = "redis_owner_secret" } : {}
+
+  # Only then does the function over the lake know of the operational store.
+  unites = anytrue([for route in local.routes : route.unites])
 
   # One entry a function: its name is its folder's, its binary's and its Lambda's. `environment` says which value each
   # variable gets; the values themselves are known where the resources are.
@@ -82,11 +85,14 @@ locals {
       # A whole core comes with it. Half is for queries and for rows that are asked again and again.
       memory_mb        = 1769
       timeout_seconds  = can(local.exports.serve-lake) ? 900 : 30
-      reaches_database = false
-      environment = {
-        MILLRACE_LAKE        = "lake"
-        MILLRACE_SEAL_SECRET = "seal_secret"
-      }
+      reaches_database = local.unites
+      environment = merge(
+        {
+          MILLRACE_LAKE        = "lake"
+          MILLRACE_SEAL_SECRET = "seal_secret"
+        },
+        local.unites ? { MILLRACE_STORE_SECRET = "store_reader_secret" } : {},
+      )
     }
     serve-redis = {
       description = "Answers the endpoints' routes that look rows up in Redis"

@@ -13,8 +13,10 @@ locals {
         fields      = coalesce(try(route.fields, null), [])
         auth        = try(route.auth, null)
         quota       = try(route.quota, null)
-        # One function a datasource, each with only what it needs linked in.
-        function = lookup({ lake = "serve-lake", redis = "serve-redis" }, try(route.datasource, ""), "serve")
+        # One function a datasource, each with only what it needs linked in; of two that a route unites, that of the older
+        # rows, which has both.
+        function = lookup({ lake = "serve-lake", redis = "serve-redis" }, try(coalesce(route.older, route.datasource), route.datasource, ""), "serve")
+        unites   = try(route.older, null) != null
         export   = coalesce(try(route.export, null), false)
       }
     ]

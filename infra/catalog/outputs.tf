@@ -48,6 +48,11 @@ output "functions" {
   value       = local.functions
 }
 
+output "unites" {
+  description = "Whether a route unites recent rows of the store and older ones of the lake: the function over the lake knows the store's reader then."
+  value       = local.unites
+}
+
 output "publishes_to_redis" {
   description = "Whether a pipeline publishes to Redis: publish and the task know its owner then."
   value       = local.publishes_to_redis

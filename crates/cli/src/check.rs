@@ -133,7 +133,7 @@ async fn on_lake(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<V
 /// What is wrong with routes over the lake, as far as the tables tell that were made here.
 async fn lake_routes(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<Vec<Finding>> {
     let routes = || set.endpoints.values().flat_map(|endpoint| &endpoint.routes);
-    if routes().all(|route| route.datasource != Datasource::Lake) {
+    if routes().all(|route| route.answered_by() != Datasource::Lake) {
         return Ok(Vec::new());
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;

@@ -68,6 +68,15 @@ impl Lake {
 
     /// The table under a key; none where there is none.
     pub async fn table(&self, key: &str) -> Result<Option<Table>, Error> {
+        self.opened(key, None).await
+    }
+
+    /// The same as a version has it. An error where its log is gone.
+    pub async fn table_at(&self, key: &str, version: u64) -> Result<Option<Table>, Error> {
+        self.opened(key, Some(version)).await
+    }
+
+    async fn opened(&self, key: &str, version: Option<u64>) -> Result<Option<Table>, Error> {
         let log_store = self.log_store(key)?;
         // Asked first because opening what is not there is an error that cannot be told from others.
         let mut log = log_store
@@ -83,7 +92,11 @@ impl Lake {
             return Ok(None);
         }
         let mut table = DeltaTable::new(log_store);
-        table.load().await.map_err(|error| Error::of(key, error))?;
+        let loaded = match version {
+            None => table.load().await,
+            Some(version) => table.load_version(version).await,
+        };
+        loaded.map_err(|error| Error::of(key, error))?;
         Table::new(key, table).map(Some)
     }
 

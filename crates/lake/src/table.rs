@@ -63,6 +63,14 @@ impl Table {
         Ok((newer.version() != self.version()).then_some(newer))
     }
 
+    /// The table as a version has it: the log between that one and this one alone is looked at, where that one is newer.
+    pub async fn at_version(&self, version: u64) -> Result<Self, Error> {
+        let mut delta = self.delta.clone();
+        let loaded = delta.load_version(version).await;
+        loaded.map_err(|error| Error::of(&self.key, error))?;
+        Self::new(&self.key, delta)
+    }
+
     /// The key under which it lies.
     pub fn key(&self) -> &str {
         &self.key

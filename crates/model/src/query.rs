@@ -5,6 +5,7 @@ mod functions;
 mod index;
 mod model;
 mod shape;
+mod united;
 mod walk;
 
 use crate::definition::{Datasource, Endpoint};
@@ -14,6 +15,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{TokenWithSpan, Tokenizer};
 
 pub use model::{ModelQuery, Read};
+pub use united::{Direction, United};
 
 /// The longest query, in bytes.
 const MAX_BYTES: usize = 16 * 1024;

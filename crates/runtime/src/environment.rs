@@ -123,6 +123,12 @@ impl Environment {
         self.text(STORE_SECRET)
     }
 
+    /// The same, for who needs the store for some routes alone; none where there are no such.
+    pub fn recent_secret(&self) -> Option<&str> {
+        let secret = self.variables.get(STORE_SECRET).map(String::as_str);
+        secret.filter(|secret| !secret.is_empty())
+    }
+
     /// The secret with Redis's address and credentials; a deployment without lookups has none.
     pub fn redis_secret(&self) -> Result<&str, EnvironmentError> {
         self.text(REDIS_SECRET)

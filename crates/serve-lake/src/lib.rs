@@ -6,6 +6,7 @@
 
 mod bind;
 mod encode;
+mod half;
 mod page;
 mod plan;
 mod published;

@@ -149,10 +149,13 @@ impl<'a> Builder<'a> {
 }
 
 /// A row of a batch.
-struct Values<'a> {
-    batch: &'a RecordBatch,
-    row: usize,
-    json: &'a [bool],
+pub struct Values<'a> {
+    /// The batch.
+    pub batch: &'a RecordBatch,
+    /// The row's number in it.
+    pub row: usize,
+    /// Of each column, whether its texts are JSON.
+    pub json: &'a [bool],
 }
 
 impl source::Row for Values<'_> {

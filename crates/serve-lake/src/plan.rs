@@ -87,9 +87,12 @@ impl Plan {
         for at in 0..columns.len() {
             selected.push(at, false);
         }
-        let unique = only
-            .and_then(|version| key(&described, version))
-            .unwrap_or_else(|| ordered(&shaped));
+        let unique = if route.is_half {
+            Vec::new()
+        } else {
+            only.and_then(|version| key(&described, version))
+                .unwrap_or_else(|| ordered(&shaped))
+        };
         let kind = |column: usize| shaped.field(column).data_type();
         let (pages, selected) = Pages::new(
             &shape,
@@ -134,6 +137,7 @@ impl Plan {
         }
         let mut kinds = self.parameters.clone();
         kinds.extend(stretch.bound.iter().map(|at| self.keys[*at].clone()));
+        kinds.extend(self.keys.first().cloned().filter(|_| stretch.boundary));
         let made = Arc::new(self.session.prepare(&sql, &kinds, self.steady).await?);
         let mut statements = self.statements();
         if statements.len() >= STATEMENTS {

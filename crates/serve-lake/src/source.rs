@@ -1,10 +1,10 @@
 //! The lake as `serve` asks it.
 
-use crate::bind;
 use crate::page::{self, Trouble};
 use crate::plan::{NoPlan, Plan, Read, identity};
 use crate::published::{Published, Target};
 use crate::versions::Versions;
+use crate::{bind, half};
 use arrow::array::ArrayRef;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use millrace_engine::{Engine, ErrorKind, Limits};
 use millrace_lake::Lake;
 use millrace_model::{Failure, FailureName};
 use millrace_serve::source::{
-    Asked, Cursor, Dataset, IndexRead, LARGEST, Page, Problem, Query, Seal, Served, Sort, Source,
-    bad_cursor, sample,
+    self, Asked, Cursor, Dataset, Half, IndexRead, Joint, LARGEST, Older, Page, Problem, Query,
+    Refusal, Seal, Served, Snapshot, Sort, Source, bad_cursor, sample,
 };
 use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
@@ -259,6 +259,46 @@ impl Inner {
         }
     }
 
+    /// Rows of the version whose recent rows are elsewhere. Where its files are gone, what is known may be too old.
+    async fn append(
+        &self,
+        half: &Half<'_>,
+        of: &Snapshot,
+        joint: &mut Joint<'_>,
+    ) -> Result<(), Refusal> {
+        let (route, sort) = (half.asked.route, half.asked.arguments.sort.as_ref());
+        let path = &route.route.path;
+        let lacking = |error: &dyn std::fmt::Display| {
+            let (table, version) = (&of.source, of.version);
+            tracing::error!(path, table, version, %error, "the lake lacks the version whose recent rows the store has");
+            Refusal::Again(Problem::unavailable())
+        };
+        let targets = self.targets(route).await;
+        let targets = targets.map_err(|missing| missing.problem(route))?;
+        let [(relation, target)] = targets.as_slice() else {
+            return Err(Problem::internal().into());
+        };
+        if target.table != of.source {
+            return Err(lacking(&"the definitions say another table"));
+        }
+        let version = self.versions.numbered(target, of.version).await;
+        let version = version.map_err(|failure| lacking(&failure))?;
+        let version = version.ok_or_else(|| lacking(&"there is no such table"))?;
+        let read = vec![(relation.clone(), version)];
+        let plan = self.plan(route, sort, &read).await;
+        let plan = plan.map_err(|error| {
+            tracing::error!(path, %error, "the route's query does not fit the published tables");
+            Problem::internal()
+        })?;
+        if !joint.takes(source::Plan::columns(&*plan)) {
+            return Err(lacking(&"its columns are others"));
+        }
+        match half::append(half, &plan, of.rows.from, joint).await {
+            Err(Trouble::Engine(error)) if error.kind == ErrorKind::Store => Err(lacking(&error)),
+            appended => appended.map_err(|trouble| told(trouble, route).into()),
+        }
+    }
+
     /// What is in the way of a route's answers in one order.
     async fn check(&self, route: &Served, sort: Option<&Sort>, read: &Read) -> Result<(), String> {
         let plan = self.plan(route, sort, read).await;
@@ -341,6 +381,7 @@ impl Source for LakeSource {
                 identity: digest.finalize().into(),
                 as_of,
                 run: None,
+                snapshot: None,
             })
         }))
     }
@@ -395,6 +436,27 @@ impl Source for LakeSource {
 
     async fn indexes(&self, _: &Query<'_>) -> Result<Vec<IndexRead>, String> {
         Err("the lake has no indexes: leave `index` out of the test".to_owned())
+    }
+
+    fn as_older(&self) -> Option<&dyn Older> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Older for LakeSource {
+    async fn append(
+        &self,
+        half: &Half<'_>,
+        of: &Snapshot,
+        joint: &mut Joint<'_>,
+    ) -> Result<(), Refusal> {
+        let _turn = self.0.turn().await?;
+        self.0.append(half, of, joint).await
+    }
+
+    async fn cursor_key(&self) -> Result<hmac::Key, Problem> {
+        self.0.seal().await
     }
 }
 

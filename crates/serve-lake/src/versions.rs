@@ -45,6 +45,8 @@ pub struct Versions {
 #[derive(Debug, Default)]
 struct Known {
     last: Mutex<Option<(Instant, Arc<Version>)>>,
+    /// An older one that is asked for by its number.
+    numbered: tokio::sync::Mutex<Option<Arc<Version>>>,
     /// Of several requests that find it too old, one looks.
     look: tokio::sync::Mutex<()>,
 }
@@ -99,6 +101,34 @@ impl Versions {
             Some((_, version)) => Ok(Some(version)),
             None => self.newest(target).await,
         }
+    }
+
+    /// The version of that number; none where there is no such table. An error where its log is gone.
+    pub async fn numbered(
+        &self,
+        target: &Target,
+        number: u64,
+    ) -> Result<Option<Arc<Version>>, Failure> {
+        let known = self.known(&target.table);
+        let is_it = |version: &Arc<Version>| {
+            version.table.version() == number
+                && (&version.key, &version.json) == (&target.key, &target.json)
+        };
+        if let Some((_, version)) = known.last().filter(|(_, version)| is_it(version)) {
+            return Ok(Some(version));
+        }
+        let mut numbered = known.numbered.lock().await;
+        if let Some(version) = numbered.clone().filter(is_it) {
+            return Ok(Some(version));
+        }
+        let table = match numbered.take() {
+            Some(before) => Some(before.table.at_version(number).await?),
+            None => self.lake.table_at(&target.table, number).await?,
+        };
+        let Some(table) = table else { return Ok(None) };
+        let version = self.version(table, target).await?;
+        *numbered = Some(version.clone());
+        Ok(Some(version))
     }
 
     /// Forgets what is known of a table: its files may be gone.

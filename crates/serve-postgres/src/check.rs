@@ -49,7 +49,7 @@ pub async fn check(client: &Lease, route: &Served) -> Result<(), String> {
 
 async fn explain(client: &Lease, route: &Served, sort: Option<&Sort>) -> Result<(), String> {
     let said = |error: tokio_postgres::Error| page::text(&error);
-    let plan = Plan::make(client, route.sql(sort), &route.kinds())
+    let plan = Plan::make(client, route.sql(sort), &route.kinds(), false)
         .await
         .map_err(|error| format!("PostgreSQL refuses the query: {}", page::text(&error)))?;
     let definition = &route.route;

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
-use millrace_serve::source::Dataset;
+use millrace_serve::source::{Dataset, Snapshot};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tokio_postgres::{Error, Row, Statement};
@@ -56,7 +56,50 @@ pub async fn read(
             identity: digest.finalize().into(),
             as_of: table.at,
             run: Some(table.run),
+            snapshot: None,
         })
+    }))
+}
+
+/// What is known of one table of which the recent rows are there.
+const RECENT: &str = "
+    SELECT schema, relation, source, version, files, layout, run, published_at, recent::text
+    FROM millrace.published WHERE schema = $1 AND relation = $2 AND recent IS NOT NULL";
+
+/// Prepares what [`read_snapshot`] asks.
+pub async fn prepare_snapshot(client: &ClientWrapper) -> Result<Statement, Error> {
+    client.prepare_cached(RECENT).await
+}
+
+/// Reads what is there of a table, schema and name; none where it has not the recent rows alone.
+pub async fn read_snapshot(
+    client: &ClientWrapper,
+    (schema, name): &(String, String),
+) -> Result<Option<Snapshot>, Error> {
+    let statement = prepare_snapshot(client).await?;
+    let row = client.query_opt(&statement, &[schema, name]).await?;
+    Ok(row.as_ref().map(snapshot).transpose()?.flatten())
+}
+
+/// What publish noted of a table; none where this Millrace cannot read it.
+pub fn snapshot(row: &Row) -> Result<Option<Snapshot>, Error> {
+    let published = Published::of(row)?;
+    let recent: &str = row.try_get(8)?;
+    let mut digest = Sha256::new();
+    for part in [&published.identity, recent] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    let Ok(rows) = serde_json::from_str(recent) else {
+        return Ok(None);
+    };
+    Ok(Some(Snapshot {
+        source: row.try_get(2)?,
+        version: row.try_get::<_, i64>(3)?.cast_unsigned(),
+        identity: digest.finalize().into(),
+        as_of: published.at,
+        run: published.run,
+        rows,
     }))
 }
 

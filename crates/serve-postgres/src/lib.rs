@@ -3,6 +3,7 @@
 mod cell;
 mod check;
 mod dataset;
+mod half;
 mod json;
 mod numeric;
 mod page;

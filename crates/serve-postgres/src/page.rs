@@ -13,6 +13,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Row, Statement};
 
+/// Numbers of rows that are often asked for, one more than pages have.
+const COMMON: [i64; 9] = [1, 2, 11, 21, 51, 101, 201, 501, 1001];
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 500;
 
@@ -48,11 +50,21 @@ pub enum Trouble {
     },
     /// The connection is gone: another one may do.
     Lost(tokio_postgres::Error),
+    /// PostgreSQL says something that is not understood yet.
+    Postgres(tokio_postgres::Error),
     /// Anything else.
     Other(String),
 }
 
 impl Trouble {
+    /// What was prepared is of other columns.
+    pub fn changed() -> Self {
+        Self::Stale {
+            error: "the columns have other types now".to_owned(),
+            missing: false,
+        }
+    }
+
     /// What was prepared does not fit.
     pub fn stale(error: &tokio_postgres::Error) -> Self {
         let missing = error.code() == Some(&SqlState::UNDEFINED_TABLE);
@@ -120,36 +132,17 @@ impl<'a> Builder<'a> {
             );
             types.extend(stretch.bound.iter().map(|_| Type::UNKNOWN));
         }
-        let mut number = |value: i64, common: &[i64]| {
-            // PostgreSQL plans better for a number that it knows; the common ones each have a statement of their own.
-            if common.contains(&value) {
-                return value.to_string();
-            }
-            arguments.push(Argument::Number(value));
-            types.push(Type::INT8);
-            format!("${}", types.len())
-        };
-        let limit = number(wanted, &[2, 11, 21, 51, 101, 201, 501, 1001]);
+        let limit = number(wanted, &mut arguments, &mut types);
         let offset = if skip == 0 {
             String::new()
         } else {
-            number(skip as i64, &[1])
+            number(skip as i64, &mut arguments, &mut types)
         };
         let sql = plan.pages.statement(stretch, &offset, &limit);
-        // A statement for each combination of NULLs in cursors: few in practice, and never too many.
-        if client.statement_cache.size() > STATEMENTS {
-            client.statement_cache.clear();
-        }
-        let statement = client
-            .prepare_typed_cached(&sql, &types)
-            .await
-            .map_err(|error| self.trouble(error))?;
+        let statement = prepared(client, &sql, &types).await;
+        let statement = statement.map_err(|error| self.trouble(error))?;
         if !plan.fits(&statement) {
-            let error = "the columns have other types now".to_owned();
-            return Err(Trouble::Stale {
-                error,
-                missing: false,
-            });
+            return Err(Trouble::changed());
         }
         let timeout = asked.route.route.timeout;
         if timeout == DEFAULT_TIMEOUT {
@@ -209,47 +202,82 @@ impl<'a> Builder<'a> {
         self.writer.finish(next).map_err(Trouble::Other)
     }
 
-    /// What an error of PostgreSQL means to the caller.
     fn trouble(&self, error: tokio_postgres::Error) -> Trouble {
-        let Some(code) = error.code() else {
-            let io = matches!(error.source(), Some(source) if source.is::<std::io::Error>());
-            if error.is_closed() || io {
-                return Trouble::Lost(error);
-            }
-            return Trouble::Other(text(&error));
-        };
-        let with_cursor = self.request.cursor.is_some();
-        match *code {
-            SqlState::QUERY_CANCELED => Trouble::Timeout,
-            SqlState::INVALID_BINARY_REPRESENTATION
-            | SqlState::PROTOCOL_VIOLATION
-            | SqlState::CHARACTER_NOT_IN_REPERTOIRE
-                if with_cursor =>
-            {
-                Trouble::BadCursor
-            }
-            SqlState::FEATURE_NOT_SUPPORTED
-            | SqlState::UNDEFINED_TABLE
-            | SqlState::UNDEFINED_COLUMN
-            | SqlState::UNDEFINED_FUNCTION
-            | SqlState::INVALID_SQL_STATEMENT_NAME => Trouble::stale(&error),
-            _ => match &code.code()[..2] {
-                // Data exceptions: a parameter of the right type that the query cannot take, such as a zero to divide by.
-                "22" => {
-                    let message = error.as_db_error().map(|error| error.message().to_owned());
-                    Trouble::BadValue(message.unwrap_or_default())
-                }
-                "08" | "57" => Trouble::Lost(error),
-                _ => Trouble::Other(text(&error)),
-            },
-        }
+        trouble(error, self.request.cursor.is_some())
     }
 }
 
+/// The statement, prepared. There is one for each combination of NULLs in cursors: few in practice, and never too many.
+pub async fn prepared(
+    client: &Object,
+    sql: &str,
+    types: &[Type],
+) -> Result<Statement, tokio_postgres::Error> {
+    if client.statement_cache.size() > STATEMENTS {
+        client.statement_cache.clear();
+    }
+    client.prepare_typed_cached(sql, types).await
+}
+
+/// A number of rows as a statement has it. PostgreSQL plans better for one that it knows; the common ones each have a
+/// statement of their own.
+pub fn number(value: i64, arguments: &mut Vec<Argument<'_>>, types: &mut Vec<Type>) -> String {
+    if COMMON.contains(&value) {
+        return value.to_string();
+    }
+    arguments.push(Argument::Number(value));
+    types.push(Type::INT8);
+    format!("${}", types.len())
+}
+
+/// What an error of PostgreSQL means to the caller, who did or did not send a cursor.
+pub fn trouble(error: tokio_postgres::Error, with_cursor: bool) -> Trouble {
+    let Some(code) = error.code() else {
+        let io = matches!(error.source(), Some(source) if source.is::<std::io::Error>());
+        if error.is_closed() || io {
+            return Trouble::Lost(error);
+        }
+        return Trouble::Other(text(&error));
+    };
+    match *code {
+        SqlState::QUERY_CANCELED => Trouble::Timeout,
+        SqlState::INVALID_BINARY_REPRESENTATION
+        | SqlState::PROTOCOL_VIOLATION
+        | SqlState::CHARACTER_NOT_IN_REPERTOIRE
+            if with_cursor =>
+        {
+            Trouble::BadCursor
+        }
+        SqlState::FEATURE_NOT_SUPPORTED
+        | SqlState::UNDEFINED_TABLE
+        | SqlState::UNDEFINED_COLUMN
+        | SqlState::UNDEFINED_FUNCTION
+        | SqlState::INVALID_SQL_STATEMENT_NAME => Trouble::stale(&error),
+        _ => match &code.code()[..2] {
+            // Data exceptions: a parameter of the right type that the query cannot take, such as a zero to divide by.
+            "22" => {
+                let message = error.as_db_error().map(|error| error.message().to_owned());
+                Trouble::BadValue(message.unwrap_or_default())
+            }
+            "08" | "57" => Trouble::Lost(error),
+            _ => Trouble::Other(text(&error)),
+        },
+    }
+}
+
+/// A value by which rows are ordered, as it is.
+pub fn key_cell<'r>(row: &'r Row, place: usize, kind: &Type) -> Result<source::Cell<'r>, Trouble> {
+    let encoder = Encoder::of(kind).unwrap_or(Encoder::Text);
+    let cell = encoder.cell(raw(row, place)?);
+    cell.map_err(|error| Trouble::Other(error.to_string()))
+}
+
 /// A row whose values are written as they come.
-struct Values<'a> {
-    row: &'a Row,
-    encoders: &'a [Encoder],
+pub struct Values<'a> {
+    /// The row.
+    pub row: &'a Row,
+    /// How the values of its columns are written.
+    pub encoders: &'a [Encoder],
 }
 
 impl source::Row for Values<'_> {
@@ -289,7 +317,7 @@ pub fn text(error: &tokio_postgres::Error) -> String {
 
 /// What is bound.
 #[derive(Debug)]
-enum Argument<'a> {
+pub enum Argument<'a> {
     /// A parameter's value.
     Value(Bind<'a>),
     /// A cursor's, as PostgreSQL sent it.

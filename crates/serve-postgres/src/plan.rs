@@ -34,8 +34,24 @@ impl source::Plan for Plan {
 }
 
 impl Plan {
-    /// The plan of a query whose parameters are of these kinds.
-    pub async fn make(client: &Object, sql: &str, kinds: &[Bound]) -> Result<Self, Error> {
+    /// The same with texts in the order of their bytes, as everybody has them, whatever the database's collation is.
+    pub fn by_bytes(mut self) -> Self {
+        let is_text = |place: usize| matches!(self.values[place], Type::TEXT | Type::VARCHAR);
+        for key in self.pages.keys.iter_mut().flatten() {
+            if is_text(key.place) {
+                key.sql.push_str(" COLLATE \"C\"");
+            }
+        }
+        self
+    }
+
+    /// The plan of a query whose parameters are of these kinds; `is_total` says that no two rows are equal in its order.
+    pub async fn make(
+        client: &Object,
+        sql: &str,
+        kinds: &[Bound],
+        is_total: bool,
+    ) -> Result<Self, Error> {
         let (parameters, statement) = infer(client, sql, kinds).await?;
         let names: Vec<&str> = statement.columns().iter().map(Column::name).collect();
         let shape = Shape::of(sql, &names);
@@ -44,7 +60,9 @@ impl Plan {
         } else {
             client.prepare_typed(&shape.sql, &parameters).await?
         };
-        let unique = if shape.single_table {
+        let unique = if is_total {
+            Some(Vec::new())
+        } else if shape.single_table {
             primary_key(client, &statement).await?
         } else {
             None

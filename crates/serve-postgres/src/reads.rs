@@ -20,7 +20,7 @@ pub async fn read_by(
         .batch_execute("BEGIN; SET LOCAL enable_seqscan = off")
         .await?;
     let sql = query.route.sql(query.sort);
-    let plan = Plan::make(client, sql, &query.route.kinds()).await?;
+    let plan = Plan::make(client, sql, &query.route.kinds(), false).await?;
     let bound: Vec<Bind<'_>> = query.values.iter().map(|value| Bind(value)).collect();
     let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
     let mut found = Vec::new();

@@ -3,13 +3,13 @@
 use crate::page::{self, Trouble};
 use crate::plan::Plan;
 use crate::store::{DEFAULT_TIMEOUT, Lease, Refusal, Store};
-use crate::{check, dataset, reads};
+use crate::{check, dataset, half, reads};
 use async_trait::async_trait;
 use deadpool_postgres::Object;
 use millrace_model::{Failure, FailureName};
 use millrace_serve::source::{
-    Asked, Cursor, Dataset, IndexRead, LARGEST, Page, Problem, Query, Seal, Served, Sort, Source,
-    bad_cursor,
+    Asked, Cursor, Dataset, Half, IndexRead, Joint, LARGEST, Page, Problem, Query, Recent,
+    Refusal as HalfRefusal, Seal, Served, Snapshot, Sort, Source, bad_cursor,
 };
 use millrace_store::secrets::Secrets;
 use std::sync::Arc;
@@ -54,17 +54,9 @@ impl Postgres {
     }
 
     async fn try_page(&self, client: &Lease, asked: &Asked<'_>) -> Result<Page, Attempt> {
-        let (route, arguments) = (asked.route, asked.arguments);
-        let sort = arguments.sort.as_ref();
-        let plan = match route.plan_of::<Plan>(sort) {
-            Some(plan) => plan,
-            None => make_plan(client, route, sort)
-                .await
-                .map_err(|error| match error.code() {
-                    None => Attempt::Failed(Trouble::Lost(error)),
-                    Some(_) => Attempt::Failed(Trouble::stale(&error)),
-                })?,
-        };
+        let arguments = asked.arguments;
+        let plan = plan(client, asked.route, arguments.sort.as_ref()).await;
+        let plan = plan.map_err(Attempt::Failed)?;
         let seal = || Seal {
             key: client.seal().clone(),
             scope: asked.scope(tied_to(&plan)),
@@ -199,6 +191,85 @@ impl Source for Postgres {
         client.batch_execute("ROLLBACK").await.ok();
         read.map_err(|error| page::text(&error))
     }
+
+    fn as_recent(&self) -> Option<&dyn Recent> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Recent for Postgres {
+    async fn snapshot(&self, route: &Served) -> Result<Option<Snapshot>, String> {
+        let client = self.store.connection().await;
+        let client = client.map_err(|refusal| no_store(refusal).detail)?;
+        let [relation] = route.relations.as_slice() else {
+            return Ok(None);
+        };
+        let read = dataset::read_snapshot(&client, relation).await;
+        read.map_err(|error| page::text(&error))
+    }
+
+    async fn learn_half(&self, route: &Served) -> Result<(), HalfRefusal> {
+        let client = self.store.connection().await.map_err(no_store)?;
+        let made = plan(&client, route, None).await;
+        made.map(drop)
+            .map_err(|trouble| HalfRefusal::Again(told(trouble, route)))
+    }
+
+    async fn append(
+        &self,
+        half: &Half<'_>,
+        joint: &mut Joint<'_>,
+    ) -> Result<Snapshot, HalfRefusal> {
+        let (route, sort) = (half.asked.route, half.asked.arguments.sort.as_ref());
+        let client = self.store.connection().await.map_err(no_store)?;
+        // From here on, whoever lets the connection go ends what runs on it: the caller may leave at any time.
+        client.set_busy(true);
+        let read = async {
+            let plan = plan(&client, route, sort).await?;
+            if !joint.takes(&plan.columns) {
+                return Err(Trouble::changed());
+            }
+            half::append(&client, half, &plan, joint).await
+        };
+        let trouble = match read.await {
+            Ok(snapshot) => {
+                client.set_busy(false);
+                return Ok(snapshot);
+            }
+            Err(trouble) => trouble,
+        };
+        let again = matches!(trouble, Trouble::Stale { .. } | Trouble::Lost(_));
+        if matches!(trouble, Trouble::Stale { .. }) {
+            route.forget_plans();
+            client.statement_cache.clear();
+        }
+        // Whatever is on its way on the connection shall not meet the next request.
+        let unsure = matches!(
+            trouble,
+            Trouble::TooLarge(_) | Trouble::Lost(_) | Trouble::Other(_)
+        );
+        client.set_busy(unsure);
+        let problem = told(trouble, route);
+        Err(if again {
+            HalfRefusal::Again(problem)
+        } else {
+            HalfRefusal::Told(problem)
+        })
+    }
+}
+
+/// How a route's query is run, as it is known, or as it is learnt now.
+async fn plan(client: &Lease, route: &Served, sort: Option<&Sort>) -> Result<Arc<Plan>, Trouble> {
+    match route.plan_of::<Plan>(sort) {
+        Some(plan) => Ok(plan),
+        None => make_plan(client, route, sort)
+            .await
+            .map_err(|error| match error.code() {
+                None => Trouble::Lost(error),
+                Some(_) => Trouble::stale(&error),
+            }),
+    }
 }
 
 fn no_store(refusal: Refusal) -> Problem {
@@ -234,7 +305,8 @@ async fn make_plan(
     route: &Served,
     sort: Option<&Sort>,
 ) -> Result<Arc<Plan>, tokio_postgres::Error> {
-    let plan = Arc::new(Plan::make(client, route.sql(sort), &route.kinds()).await?);
+    let plan = Plan::make(client, route.sql(sort), &route.kinds(), route.is_half).await?;
+    let plan = Arc::new(if route.is_half { plan.by_bytes() } else { plan });
     route.set_plan(sort, plan.clone());
     Ok(plan)
 }
@@ -266,6 +338,7 @@ fn told(trouble: Trouble, route: &Served) -> Problem {
                 Problem::internal()
             }
         }
+        Trouble::Postgres(error) => told(page::trouble(error, false), route),
         Trouble::Other(error) => {
             tracing::error!(path, error, "the route's query failed");
             Problem::internal()

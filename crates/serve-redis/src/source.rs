@@ -257,6 +257,7 @@ fn identified(note: &Note, now: Timestamp) -> Option<Dataset> {
     Some(Dataset {
         identity: digest.finalize().into(),
         as_of: Timestamp::from_millisecond(published.at.cast_signed()).ok()?,
+        snapshot: None,
         run: Some(published.run.clone()),
     })
 }

@@ -46,6 +46,15 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The same of a route that is a half of that one.
+    pub(crate) fn of(&self, route: &'a Served) -> Self {
+        Self {
+            route,
+            masked: self.masked.clone(),
+            ..*self
+        }
+    }
+
     /// The same, as a part of a file.
     #[must_use]
     pub fn as_part(mut self) -> Self {

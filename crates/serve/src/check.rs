@@ -32,15 +32,17 @@ impl Serve {
         let table = Table::of_endpoints(endpoints);
         let mut findings = Vec::new();
         for route in &table.routes {
-            let Some(source) = self.source(route) else {
-                continue;
-            };
-            if let Err(message) = source.check(route).await? {
-                findings.push(Finding {
-                    endpoint: route.endpoint.clone(),
-                    path: route.route.path.clone(),
-                    message,
-                });
+            let definition = &route.route;
+            // Of two that answer together, the one that knows the columns' types is the last one.
+            let datasources = definition.older.into_iter().chain([definition.datasource]);
+            for source in datasources.filter_map(|datasource| self.sources.get(datasource)) {
+                if let Err(message) = source.check(route).await? {
+                    findings.push(Finding {
+                        endpoint: route.endpoint.clone(),
+                        path: definition.path.clone(),
+                        message,
+                    });
+                }
             }
         }
         let contract = serde_json::from_slice(&openapi::document(&table.routes));

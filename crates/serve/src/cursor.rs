@@ -153,8 +153,14 @@ impl Cursor {
 
     /// The cursor as it is sent.
     pub fn encode(&self, seal: &Seal) -> String {
+        let counted = || seal.close([&[2][..], &self.rows().to_be_bytes()].concat());
+        self.encode_values(seal, LONGEST).unwrap_or_else(counted)
+    }
+
+    /// The same with the row's values; none where it has none, or becomes longer than so many bytes of base64url.
+    pub(crate) fn encode_values(&self, seal: &Seal, longest: usize) -> Option<String> {
         let Self::Behind { key, seen, rows } = self else {
-            return seal.close([&[2][..], &self.rows().to_be_bytes()].concat());
+            return None;
         };
         let mut bytes = [&[1][..], &seen.to_be_bytes(), &rows.to_be_bytes()].concat();
         for value in key {
@@ -165,11 +171,11 @@ impl Cursor {
                     bytes.extend_from_slice(value);
                 }
             }
-            if bytes.len() > LONGEST * 3 / 4 {
-                return Self::Rows(*rows).encode(seal);
+            if bytes.len() > longest * 3 / 4 {
+                return None;
             }
         }
-        seal.close(bytes)
+        Some(seal.close(bytes))
     }
 
     /// Reads what was sent; none where it is no cursor under that seal with so many values.

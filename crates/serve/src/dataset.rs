@@ -1,5 +1,6 @@
 //! What the tables of a route hold now.
 
+use crate::united::Snapshot;
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub struct Dataset {
     pub as_of: Timestamp,
     /// The run that published that table, where that is known.
     pub run: Option<String>,
+    /// Which rows a source has that has the recent ones alone; none of a source that has all.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// What is known of a route's dataset.

@@ -65,7 +65,7 @@ impl Serve {
             json::create(&*self.objects, &keys::export_state(id), &State::default()).await?;
             json::create(&*self.objects, &keys::export_job(id), &job).await?;
             // Last, since whoever is notified of it looks for the others.
-            let notice = keys::export_notice(id, asked.route.route.datasource.as_str());
+            let notice = keys::export_notice(id, asked.route.route.answered_by().as_str());
             self.objects.put(&notice, Bytes::new()).await
         };
         noted.await.map_err(|error| unavailable(&error))?;

@@ -30,6 +30,7 @@ mod sent;
 pub mod server;
 pub mod source;
 mod time;
+mod united;
 mod value;
 mod writer;
 
@@ -255,10 +256,9 @@ impl Serve {
         rate.into_iter().chain(quota).reduce(Count::stricter)
     }
 
-    /// The source of a route.
-    fn source(&self, route: &Served) -> Option<&dyn source::Source> {
-        let source = self.sources.get(route.route.datasource)?;
-        Some(&**source)
+    /// What answers a route.
+    fn source(&self, route: &Served) -> Option<source::Asker<'_>> {
+        self.sources.of_route(&route.route)
     }
 
     /// Learns the columns of the routes that nobody asked yet; what cannot be learnt, their documentation goes without.

@@ -43,6 +43,9 @@ pub struct Served {
     pub relations: Vec<(String, String)>,
     /// Whether the same tables always give the same answer: nothing in the query asks for the time, or for chance.
     pub steady: bool,
+    /// Whether it is what one of two sources answers of a route: then no two rows are equal in the order of its query, in
+    /// which texts are in the order of their bytes.
+    pub is_half: bool,
     /// What its tables hold now.
     pub dataset: Known,
     /// A digest of the definition.
@@ -152,12 +155,35 @@ impl Served {
             bound: read.bound,
             relations: read.relations,
             steady: read.steady,
+            is_half: false,
             dataset: Known::default(),
             digest: Sha256::digest(serde_json::to_vec(&route).unwrap_or_default()).into(),
             route,
             segments,
             plans: Mutex::default(),
         })
+    }
+
+    /// One of the halves by which it is answered, with the query in its own order and in those that a caller may choose.
+    pub(crate) fn half(&self, sql: String, sorted: BTreeMap<Sort, String>) -> Self {
+        Self {
+            endpoint: self.endpoint.clone(),
+            description: String::new(),
+            version: None,
+            deprecated: None,
+            sunset: None,
+            route: self.route.clone(),
+            sql,
+            sorted,
+            bound: self.bound.clone(),
+            relations: self.relations.clone(),
+            steady: self.steady,
+            is_half: true,
+            dataset: Known::default(),
+            digest: self.digest,
+            segments: Vec::new(),
+            plans: Mutex::default(),
+        }
     }
 
     /// The types of `$1`, `$2`, … as the definition has them.

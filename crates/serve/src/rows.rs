@@ -8,7 +8,7 @@ use crate::params::Arguments;
 use crate::problem::Problem;
 use crate::routes::Served;
 use crate::sent;
-use crate::source::Source;
+use crate::source::Asker;
 use crate::{Serve, answer, export, params};
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -90,7 +90,7 @@ pub(crate) fn arguments(
 
 /// What the route's tables hold now, at most a second ago. A source that cannot say it just now does not take away what is
 /// known.
-async fn dataset(source: &dyn Source, route: &Served) -> Option<Arc<Dataset>> {
+async fn dataset(source: Asker<'_>, route: &Served) -> Option<Arc<Dataset>> {
     if let Some(dataset) = route.dataset.fresh() {
         return dataset;
     }

@@ -195,6 +195,38 @@ run "in_the_lake" {
   }
 }
 
+run "united" {
+  command = plan
+
+  variables {
+    root        = "tests/fixtures/united"
+    invoke_uris = { serve = "arn:serve", serve-lake = "arn:serve-lake", trigger = "arn:trigger" }
+  }
+
+  assert {
+    condition = {
+      for path in ["/quakes", "/recent"] : path => output.openapi.paths[path].get.x-amazon-apigateway-integration.uri
+    } == { "/quakes" = "arn:serve-lake", "/recent" = "arn:serve" }
+    error_message = "What unites the store and the lake goes to the function that has both."
+  }
+
+  assert {
+    condition = (
+      output.unites && output.functions.serve-lake.reaches_database
+      && output.functions.serve-lake.environment.MILLRACE_STORE_SECRET == "store_reader_secret"
+    )
+    error_message = "The function over the lake knows the store's reader where a route unites both."
+  }
+
+  assert {
+    condition = (
+      !run.in_the_lake.unites && !run.in_the_lake.functions.serve-lake.reaches_database
+      && !contains(keys(run.in_the_lake.functions.serve-lake.environment), "MILLRACE_STORE_SECRET")
+    )
+    error_message = "Where no route does, it knows of no store."
+  }
+}
+
 run "looked_up" {
   command = plan
 

@@ -11,8 +11,9 @@ use millrace_model::definition::endpoint_tests::{ColumnKind, TableRows};
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::keys;
 use millrace_model::query::{IndexNeed, index_needs};
+use millrace_model::recent::RecentRows;
 use millrace_postgres::private::PrivateServer;
-use millrace_postgres::sql::{identifier, qualified};
+use millrace_postgres::sql::{identifier, literal, qualified};
 use millrace_postgres::{Credentials, connect};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -79,6 +80,10 @@ pub async fn lay(
                 table.schema, table.relation
             )
         })?;
+        if let Some(recent) = recent(table, set)? {
+            let left = client.batch_execute(&recent).await;
+            left.with_context(|| format!("{name} has not the column that `recent` names"))?;
+        }
         client.batch_execute(&format!("ANALYZE {name}")).await?;
     }
     let lake = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -137,7 +142,6 @@ fn definition(table: &TableRows, needs: &[IndexNeed]) -> String {
             .collect();
         let _ = write!(sql, "CREATE INDEX ON {name} ({}); ", columns.join(", "));
     }
-    let literal = millrace_postgres::sql::literal;
     let _ = write!(
         sql,
         "INSERT INTO millrace.published (schema, relation, source, version, files, layout, run)
@@ -146,6 +150,38 @@ fn definition(table: &TableRows, needs: &[IndexNeed]) -> String {
         literal(&table.relation)
     );
     sql
+}
+
+/// The statements that leave recent rows alone in a table of which the store has no others, and note it. The rows of tests
+/// do not grow old: all that say how old they are are recent.
+fn recent(table: &TableRows, set: &DefinitionSet) -> anyhow::Result<Option<String>> {
+    let target = format!("{}.{}", table.schema, table.relation);
+    let recent = set.pipelines.values().find_map(|pipeline| {
+        let published = pipeline.published(Datasource::OperationalStore, &target)?;
+        published.recent.clone()
+    });
+    let Some((recent, source)) = recent.zip(in_lake(table, set)) else {
+        return Ok(None);
+    };
+    let noted = RecentRows {
+        by: recent.by,
+        from: jiff::Timestamp::MIN,
+        keep: 0,
+        key: table.key.clone(),
+        undated: true,
+    };
+    // What is laid in the lake is the first version of a table.
+    Ok(Some(format!(
+        "DELETE FROM {} WHERE {} IS NULL;
+         UPDATE millrace.published SET source = {}, version = 0, recent = {}
+         WHERE schema = {} AND relation = {};",
+        qualified(&table.schema, &table.relation),
+        identifier(&noted.by),
+        literal(&source),
+        literal(&serde_json::to_string(&noted)?),
+        literal(&table.schema),
+        literal(&table.relation)
+    )))
 }
 
 /// The key in the lake of a table that routes may read there.

@@ -33,6 +33,9 @@ pub struct Route {
     pub path: String,
     /// The store that answers.
     pub datasource: Datasource,
+    /// The one that answers with the rows that are too old for `datasource`; none where that one answers alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older: Option<Datasource>,
     /// One `SELECT`, with `:name` where a parameter is bound; empty where the route is a lookup.
     pub query: String,
     /// What is looked up in Redis; none where a query says what is read.
@@ -80,6 +83,13 @@ pub struct Lookup {
     /// The columns of the answer; empty where all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+}
+
+impl Route {
+    /// The datasource whose function answers it: of two, the one that can see the other.
+    pub fn answered_by(&self) -> Datasource {
+        self.older.unwrap_or(self.datasource)
+    }
 }
 
 /// How callers say who they are.

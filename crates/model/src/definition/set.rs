@@ -2,6 +2,7 @@
 
 mod lookups;
 mod models;
+mod older;
 
 use super::parse::{self, Located};
 use super::pipeline::{Model, TableName};
@@ -182,6 +183,7 @@ impl Parsed {
         if self.pipelines_are_whole {
             self.check_relations(problems);
             lookups::check_routes(&self.pipelines, &self.endpoints, problems);
+            self.check_older(problems);
         }
     }
 

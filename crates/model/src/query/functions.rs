@@ -33,6 +33,46 @@ pub(super) const UNSTEADY: [&str; 13] = [
     "age(",
 ];
 
+/// Whether the function makes one value of many rows.
+pub(super) fn aggregates(name: &str) -> bool {
+    const PREFIXES: [&str; 4] = ["regr_", "stddev", "var_", "percentile_"];
+    const NAMES: [&str; 30] = [
+        "any_value",
+        "array_agg",
+        "avg",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "bool_and",
+        "bool_or",
+        "corr",
+        "count",
+        "covar_pop",
+        "covar_samp",
+        "cume_dist",
+        "dense_rank",
+        "every",
+        "grouping",
+        "json_agg",
+        "json_arrayagg",
+        "json_object_agg",
+        "json_objectagg",
+        "jsonb_agg",
+        "jsonb_object_agg",
+        "max",
+        "min",
+        "mode",
+        "rank",
+        "string_agg",
+        "sum",
+        "variance",
+        "xmlagg",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || NAMES.contains(&name)
+        || name.starts_with("range_") && name.ends_with("agg")
+}
+
 /// Functions that read files, settings, catalogues or other servers, or run text as SQL. The reader's role could not use
 /// most of them anyway; a definition that asks for them is a mistake, and is told so before it is applied.
 pub(super) fn reaches_beyond_tables(name: &str) -> bool {

@@ -340,6 +340,27 @@ fn is_parameter_null(expr: &Expr) -> bool {
     }
 }
 
+/// The place of the parameter that it is, from 0.
+pub(super) fn placeholder(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Nested(inner) => placeholder(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Placeholder(name) => name
+                .strip_prefix('$')?
+                .parse::<usize>()
+                .ok()?
+                .checked_sub(1),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether it is the same for all rows.
+pub(super) fn term_is_fixed(expr: &Expr) -> bool {
+    term(expr) != Term::Varying
+}
+
 /// What a value depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Term {

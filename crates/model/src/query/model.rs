@@ -50,7 +50,7 @@ impl ModelQuery {
             .parse_statements()
             .map_err(|error| QueryError::of(&error))?;
         let query = walk::only_select(&statements, "a model")?;
-        let Reads { relations } = walk::reads(query, Some(own))?;
+        let Reads { relations, .. } = walk::reads(query, Some(own))?;
         let reads = relations.into_iter().map(|((pipeline, table), line)| Read {
             pipeline,
             table,

@@ -9,7 +9,7 @@ use sqlparser::ast::{
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Subscript,
     TableFactor, TableWithJoins, WindowFrameBound, WindowSpec, WindowType,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How deep expressions and queries may stand in one another.
 const MAX_DEPTH: usize = 256;
@@ -33,10 +33,17 @@ pub(super) fn only_select<'s>(
     }
 }
 
-/// What a query reads.
+/// What a query reads, and what it calls.
+#[derive(Default)]
 pub(super) struct Reads {
     /// The tables, schema and table, each with the line on which it is first named.
     pub(super) relations: BTreeMap<(String, String), u64>,
+    /// The functions that it calls.
+    pub(super) functions: BTreeSet<String>,
+    /// Whether one of them looks through a window at other rows.
+    pub(super) windows: bool,
+    /// How many queries it is, with those within it.
+    pub(super) queries: usize,
 }
 
 /// The tables that it reads. One that is named without a schema is of the schema `own`, or an error where there is none.
@@ -46,9 +53,7 @@ pub(super) fn reads(query: &Query, own: Option<&str>) -> Result<Reads, QueryErro
         ..Walk::default()
     };
     walk.query(query)?;
-    Ok(Reads {
-        relations: walk.relations,
-    })
+    Ok(walk.found)
 }
 
 /// An identifier as PostgreSQL understands it: lower case unless it is quoted.
@@ -71,7 +76,7 @@ pub(super) fn parts(name: &ObjectName) -> Option<Vec<String>> {
 struct Walk {
     /// The schema of tables that are named without one.
     own: Option<String>,
-    relations: BTreeMap<(String, String), u64>,
+    found: Reads,
     /// The names that WITH gives, as far as they are known where the walk is.
     named: Vec<String>,
     depth: usize,
@@ -109,6 +114,7 @@ impl Walk {
         if foreign {
             return refuse("a clause that PostgreSQL does not have");
         }
+        self.found.queries += 1;
         let outer = self.named.len();
         if let Some(with) = &query.with {
             for cte in &with.cte_tables {
@@ -286,7 +292,7 @@ impl Walk {
             (Some([name]), _) if self.named.contains(name) => Ok(()),
             (Some([table]), Some(own)) => {
                 let relation = (own.clone(), table.clone());
-                self.relations.entry(relation).or_insert_with(line);
+                self.found.relations.entry(relation).or_insert_with(line);
                 Ok(())
             }
             (Some([name]), None) => Err(QueryError::new(format!(
@@ -294,7 +300,7 @@ impl Walk {
             ))),
             (Some([schema, table]), _) => {
                 let relation = (schema.clone(), table.clone());
-                self.relations.entry(relation).or_insert_with(line);
+                self.found.relations.entry(relation).or_insert_with(line);
                 Ok(())
             }
             _ => refuse("a table name of more than a schema and a table"),
@@ -485,6 +491,8 @@ impl Walk {
         if functions::reaches_beyond_tables(name) {
             return refuse(&format!("the function `{name}`"));
         }
+        self.found.functions.insert(name.clone());
+        self.found.windows |= function.over.is_some();
         self.arguments(&function.parameters)?;
         self.arguments(&function.args)?;
         self.exprs(function.filter.as_deref())?;

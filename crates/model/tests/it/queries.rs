@@ -293,3 +293,121 @@ fn a_query_is_sorted_otherwise_and_needs_other_indexes_then() {
         );
     }
 }
+
+fn united(sql: &str) -> Result<millrace_model::query::United, String> {
+    let query = Query::parse(sql).map_err(|error| error.to_string())?;
+    let key = ["name".to_owned(), "id".to_owned()];
+    query.united("at", &key).map_err(|error| error.to_string())
+}
+
+#[test]
+fn halves_are_put_in_an_order_that_tells_all_rows_apart() {
+    for (sql, order) in [
+        (
+            "SELECT id, name, at FROM s.t ORDER BY at DESC",
+            r#"SELECT id, name, at FROM s.t ORDER BY at DESC, "name" DESC, "id" DESC"#,
+        ),
+        (
+            "SELECT upper(name) AS name, at AS moment FROM s.t AS q ORDER BY moment, q.id",
+            r#"SELECT upper(name) AS name, at AS moment FROM s.t AS q ORDER BY moment, q.id, q."name" ASC"#,
+        ),
+        (
+            "SELECT * FROM s.t ORDER BY at NULLS FIRST, id DESC",
+            r#"SELECT * FROM s.t ORDER BY at NULLS FIRST, id DESC, "name" DESC"#,
+        ),
+        (
+            "SELECT size FROM s.t WHERE name = :name AND (id) = :id",
+            r#"SELECT size FROM s.t WHERE name = $1 AND (id) = $2 ORDER BY "t"."at" DESC NULLS LAST, "t"."name" DESC, "t"."id" DESC"#,
+        ),
+    ] {
+        assert_eq!(united(sql).unwrap().query.sql(), order);
+    }
+}
+
+#[test]
+fn what_parameters_say_of_the_age_of_rows_is_known() {
+    let sql = "SELECT id FROM s.t WHERE size > :size AND (:since IS NULL OR :since <= at) AND at < :until \
+               AND (:x IS NULL OR at >= :until) ORDER BY at DESC NULLS LAST";
+    let found = united(sql).unwrap();
+    assert_eq!((found.since, found.bounds), (vec![1], vec![1, 2]));
+    assert!(
+        found.direction.descending
+            && !found.direction.nulls_first
+            && !found.is_dated
+            && !found.is_one
+    );
+    let found =
+        united("SELECT id FROM s.t WHERE at BETWEEN :a AND :b AND at IS NOT NULL ORDER BY at");
+    let found = found.unwrap();
+    assert_eq!((found.since, found.bounds), (vec![0], vec![0, 1]));
+    assert!(!found.direction.descending && !found.direction.nulls_first && found.is_dated);
+    // Of several rows of a list, some may be older.
+    let listed = "SELECT id FROM s.t WHERE name = :name AND id = ANY(:ids) ORDER BY at";
+    assert!(!united(listed).unwrap().is_one);
+    assert!(
+        united("SELECT id FROM s.t WHERE name = :a AND id = 7")
+            .unwrap()
+            .is_one
+    );
+}
+
+#[test]
+fn what_is_said_of_all_rows_together_has_no_halves() {
+    for (sql, what) in [
+        ("SELECT count(*) AS n FROM s.t", "the function `count`"),
+        (
+            "SELECT id FROM s.t ORDER BY at LIMIT 5",
+            "LIMIT, OFFSET or FETCH",
+        ),
+        ("SELECT DISTINCT at FROM s.t ORDER BY at", "DISTINCT"),
+        (
+            "SELECT at FROM s.t GROUP BY at ORDER BY at",
+            "GROUP BY or HAVING",
+        ),
+        (
+            "SELECT at FROM s.t UNION SELECT at FROM s.t",
+            "UNION, INTERSECT, EXCEPT or VALUES",
+        ),
+        (
+            "SELECT id FROM s.t WHERE at = (SELECT max(at) AS at FROM s.t) ORDER BY at",
+            "a query within the query",
+        ),
+        (
+            "WITH x AS (SELECT 1 AS a) SELECT id FROM s.t ORDER BY at",
+            "a query within the query",
+        ),
+        (
+            "SELECT id, row_number() OVER (ORDER BY id) AS n FROM s.t ORDER BY at",
+            "a window function",
+        ),
+    ] {
+        let error = united(sql).unwrap_err();
+        let expected = format!("{what} says something of all rows together; ");
+        assert!(error.starts_with(&expected), "{sql}: {error}");
+    }
+    for sql in [
+        "SELECT a.id FROM s.t AS a JOIN s.u AS b ON a.id = b.id ORDER BY a.at",
+        "SELECT a.id FROM s.t AS a, s.u AS b ORDER BY a.at",
+        "SELECT x.id FROM s.t AS x(id, at) ORDER BY at",
+    ] {
+        let error = united(sql).unwrap_err();
+        assert!(
+            error.starts_with("a route with `older` reads one table"),
+            "{sql}: {error}"
+        );
+    }
+    for sql in [
+        "SELECT id FROM s.t",
+        "SELECT id FROM s.t ORDER BY id, at",
+        "SELECT id FROM s.t ORDER BY at, lower(name)",
+        "SELECT id, at FROM s.t ORDER BY 2",
+        "SELECT id, size AS at FROM s.t ORDER BY at",
+        "SELECT id FROM s.t WHERE name = :name",
+    ] {
+        let error = united(sql).unwrap_err();
+        assert!(
+            error.starts_with("a route with `older` is ordered by `at` first"),
+            "{sql}: {error}"
+        );
+    }
+}

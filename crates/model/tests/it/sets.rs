@@ -239,6 +239,76 @@ fn no_key_is_of_two_tables() {
     );
 }
 
+/// What is wrong with a route that unites rows of `sales.orders`, published so.
+fn united(publish: &str, route: &str) -> Vec<String> {
+    let pipeline = PIPELINE.replace(
+        "  - { table: orders, to: operational_store, as: sales.orders }\n",
+        publish,
+    );
+    let endpoint = ENDPOINT.replace(
+        "    query: SELECT id FROM sales.orders\n",
+        &format!("    older: lake\n    auth: {{ secret_path: aws::secret/keys }}\n{route}\n"),
+    );
+    let mut files = sound();
+    files[1].1 = &pipeline;
+    files[2].1 = &endpoint;
+    parse(&files).1
+}
+
+const STORE: &str = "  - { table: orders, to: operational_store, as: sales.orders, recent: { by: at, keep: 1d } }\n";
+const LAKE: &str = "  - { table: orders, to: lake, as: sales.orders }\n";
+
+#[test]
+fn two_stores_unite_what_is_published_to_both() {
+    let down = "    query: SELECT id, at FROM sales.orders ORDER BY at DESC";
+    let both = format!("{STORE}{LAKE}");
+    assert_eq!(united(&both, down), Vec::<String>::new());
+    let whole = "  - { table: orders, to: operational_store, as: sales.orders }\n";
+    for (publish, problem) in [
+        (
+            format!("{whole}{LAKE}"),
+            "the store has all rows of `sales.orders`: leave `older` out, or let the pipeline keep the recent ones there, \
+             `recent: { by: <column>, keep: 90d }`",
+        ),
+        (
+            STORE.to_owned(),
+            "`sales.orders` is not published to the lake; add `{ table: orders, to: lake, as: sales.orders }` to the \
+             pipeline's `publish`",
+        ),
+    ] {
+        assert_eq!(
+            united(&publish, down),
+            [format!(
+                "endpoints/orders.yaml:5: routes[/orders].older: {problem}"
+            )]
+        );
+    }
+    let masked = format!("{down}\n    mask: {{ at: ages }}");
+    assert_eq!(
+        united(&both, &masked),
+        [
+            "endpoints/orders.yaml:8: routes[/orders].mask: `at` is what the answer is ordered by, or a part of the key: \
+             the next page's cursor holds it, and a caller who does not see it could read it there"
+        ]
+    );
+    let sorted = format!("{down}\n    sort: [id]");
+    assert_eq!(
+        united(&both, &sorted),
+        [
+            "endpoints/orders.yaml:8: routes[/orders].sort: a route with `older` is ordered by `at` first, which tells \
+             recent rows from older ones, and by columns of the table: write `ORDER BY at DESC`"
+        ]
+    );
+    let mut files = sound();
+    let endpoint = ENDPOINT.replace("operational_store", "lake\n    older: lake");
+    files[2].1 = &endpoint;
+    assert_eq!(
+        parse(&files).1[0],
+        "endpoints/orders.yaml:5: routes[/orders].older: recent rows come from `datasource: operational_store`, and older \
+         ones from `older: lake`"
+    );
+}
+
 #[test]
 fn what_a_broken_pipeline_would_publish_is_not_missed_as_well() {
     let pipeline = PIPELINE.replace("write: upsert", "write: upset");

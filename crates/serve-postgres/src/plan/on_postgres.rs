@@ -40,7 +40,7 @@ async fn deep_pages_are_read_by_an_index() {
     let client = store.connection().await.ok().unwrap();
 
     let by_time = "SELECT id, magnitude, occurred_at, place FROM s.quakes WHERE magnitude >= $1 ORDER BY occurred_at DESC";
-    let plan = Plan::make(&client, by_time, &[ParamType::Double.into()])
+    let plan = Plan::make(&client, by_time, &[ParamType::Double.into()], false)
         .await
         .unwrap();
     let keys: Vec<&str> = plan
@@ -62,6 +62,7 @@ async fn deep_pages_are_read_by_an_index() {
         &client,
         few,
         &[ParamType::Int.into(), ParamType::Int.into()],
+        false,
     )
     .await
     .unwrap();
@@ -69,7 +70,7 @@ async fn deep_pages_are_read_by_an_index() {
 
     // Rows with a value and rows without lie apart, and both are found by the index.
     let by_felt = "SELECT id, felt FROM s.quakes ORDER BY felt";
-    let plan = Plan::make(&client, by_felt, &[]).await.unwrap();
+    let plan = Plan::make(&client, by_felt, &[], false).await.unwrap();
     explain(&client, &plan, Some(&[false, false]), &[&500, &"us7"]).await;
     explain(&client, &plan, Some(&[true, false]), &[&"us7"]).await;
 
@@ -79,12 +80,13 @@ async fn deep_pages_are_read_by_an_index() {
         &client,
         optional,
         &[ParamType::Double.into(), ParamType::String.into()],
+        false,
     )
     .await
     .unwrap();
     assert_eq!(plan.parameters, [Type::FLOAT8, Type::TEXT]);
     let by_id = "SELECT id FROM s.quakes WHERE id = $1";
-    let plan = Plan::make(&client, by_id, &[ParamType::Uuid.into()])
+    let plan = Plan::make(&client, by_id, &[ParamType::Uuid.into()], false)
         .await
         .unwrap();
     assert_eq!(plan.parameters, [Type::TEXT]);

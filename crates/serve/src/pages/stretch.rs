@@ -1,6 +1,7 @@
 //! Which rows come from a cursor on, as conditions that an index can be entered by.
 
 use super::Pages;
+use crate::united::Part;
 use std::fmt::Write as _;
 
 /// Rows of the answer that one statement finds, in order. Rows with the first key and rows without lie in two stretches,
@@ -11,6 +12,8 @@ pub struct Stretch {
     pub condition: String,
     /// Which of the cursor's values are bound, in order.
     pub bound: Vec<usize>,
+    /// Whether the boundary between recent rows and older ones is bound behind these.
+    pub boundary: bool,
 }
 
 impl Pages {
@@ -20,6 +23,7 @@ impl Pages {
         let all = Stretch {
             condition: String::new(),
             bound: Vec::new(),
+            boundary: false,
         };
         let (Some(null), Some([first, ..])) = (null, self.keys.as_deref()) else {
             return vec![all];
@@ -28,20 +32,24 @@ impl Pages {
             pages: self,
             null,
             bound: Vec::new(),
+            rest: "TRUE",
         };
         let without = Stretch {
             condition: format!("{} IS NULL", first.sql),
             bound: Vec::new(),
+            boundary: false,
         };
         let with = Stretch {
             condition: format!("{} IS NOT NULL", first.sql),
             bound: Vec::new(),
+            boundary: false,
         };
         if null[0] {
             let rest = builder.from(1);
             let own = Stretch {
                 condition: format!("{} AND {rest}", without.condition),
                 bound: builder.bound,
+                boundary: false,
             };
             return if first.nulls_first {
                 vec![own, with]
@@ -59,6 +67,7 @@ impl Pages {
         let own = Stretch {
             condition: format!("{entry} AND {from}"),
             bound: builder.bound,
+            boundary: false,
         };
         if first.nulls_first {
             vec![own]
@@ -68,11 +77,56 @@ impl Pages {
     }
 }
 
+impl Pages {
+    /// The rows of a part of a table that come behind a row of that part; all of it where there is none. No two rows are
+    /// equal in the order. `null` says of each of the row's values whether it is NULL. None where there is no order.
+    pub fn part(&self, part: Part, null: Option<&[bool]>) -> Option<Stretch> {
+        let [first, ..] = self.keys.as_deref()? else {
+            return None;
+        };
+        let mut bound = Vec::new();
+        let mut conditions = Vec::new();
+        if let Some(null) = null {
+            let mut builder = Condition {
+                pages: self,
+                null,
+                bound,
+                rest: "FALSE",
+            };
+            if null.first() == Some(&true) {
+                conditions.push(builder.from(1));
+            } else {
+                // That which an index can be entered by.
+                let value = builder.bind(0);
+                let sign = if first.descending { "<=" } else { ">=" };
+                conditions.push(format!("{} {sign} {value}", first.sql));
+                conditions.push(builder.from(0));
+            }
+            bound = builder.bound;
+        }
+        match part {
+            Part::Recent => {}
+            Part::Older => {
+                let boundary = self.parameters + bound.len() + 1;
+                conditions.push(format!("{} < ${boundary}", first.sql));
+            }
+            Part::Undated => conditions.push(format!("{} IS NULL", first.sql)),
+        }
+        Some(Stretch {
+            condition: conditions.join(" AND "),
+            bound,
+            boundary: part == Part::Older,
+        })
+    }
+}
+
 /// Writes the condition that a row is the cursor's or comes behind it.
 struct Condition<'a> {
     pages: &'a Pages,
     null: &'a [bool],
     bound: Vec<usize>,
+    /// Whether it may be the cursor's.
+    rest: &'static str,
 }
 
 impl Condition<'_> {
@@ -92,7 +146,7 @@ impl Condition<'_> {
     /// As far as the keys from that one on tell.
     fn from(&mut self, at: usize) -> String {
         let Some(key) = self.pages.keys.iter().flatten().nth(at).cloned() else {
-            return "TRUE".to_owned();
+            return self.rest.to_owned();
         };
         let (behind, same) = if self.null[at] {
             let behind = if key.nulls_first {

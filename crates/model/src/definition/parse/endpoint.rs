@@ -82,6 +82,12 @@ fn route(
     let in_path = review.accept(at, path_params(&path));
     let at_datasource = at.field("datasource");
     let datasource = review.accept(&at_datasource, Datasource::parse(&form.datasource));
+    let older = match &form.older {
+        None => Some(None),
+        Some(text) => review
+            .accept(&at.field("older"), older(text, datasource))
+            .map(Some),
+    };
     let methods = form
         .methods
         .take()
@@ -145,6 +151,7 @@ fn route(
     Some(Route {
         path,
         datasource,
+        older: older?,
         query: query?,
         lookup,
         methods,
@@ -160,6 +167,18 @@ fn route(
         caching: caching?,
         timeout: timeout?,
     })
+}
+
+/// The store that has the older rows: the lake, which has them all, beside one that keeps the recent ones.
+fn older(text: &str, datasource: Option<Datasource>) -> Result<Datasource, String> {
+    let store = Datasource::parse(text)?;
+    match (datasource, store) {
+        (Some(Datasource::OperationalStore) | None, Datasource::Lake) => Ok(store),
+        _ => Err(
+            "recent rows come from `datasource: operational_store`, and older ones from `older: lake`"
+                .to_owned(),
+        ),
+    }
 }
 
 /// `1`, `1.2` or `1.2.0`.

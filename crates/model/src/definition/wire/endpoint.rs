@@ -47,6 +47,9 @@ pub(crate) struct RouteForm {
     /// The store that answers: PostgreSQL, the lake, or Redis. It reads what is published there.
     #[schemars(extend("enum" = ["operational_store", "lake", "redis"]))]
     pub(crate) datasource: String,
+    /// The store that has the rows which are too old for `datasource`: `lake`. Both answer together.
+    #[schemars(extend("enum" = ["lake"]))]
+    pub(crate) older: Option<String>,
     /// One PostgreSQL `SELECT` over published tables, each named with its schema; `:name` binds a parameter.
     #[schemars(example = &"SELECT id, magnitude FROM seismology.quakes WHERE magnitude >= :min_magnitude")]
     pub(crate) query: Option<String>,
