@@ -93,7 +93,9 @@ fn stored(author: &Author, worker: u32) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_and_kills_change_nothing_and_the_limit_is_kept() {
-    let (pages, kills) = if long() { (500, 6) } else { (50, 1) };
+    // A kill costs what its worker has not committed yet: in the short run all of its pages at worst, a quarter of what
+    // there is.
+    let (pages, kills, more) = if long() { (500, 6, 0.2) } else { (50, 1, 0.25) };
     let source = Faulty::start(pages, 12).await;
     let author = author(&source.url);
     let mut workers: Vec<Child> = (0..WORKERS).map(|worker| begin(&author, worker)).collect();
@@ -146,7 +148,7 @@ async fn faults_and_kills_change_nothing_and_the_limit_is_kept() {
     );
     assert!(injected > clean / 40, "{injected}");
     assert!(
-        requests as f64 <= clean as f64 * 1.2 + injected as f64,
+        requests as f64 <= clean as f64 * (1.0 + more) + injected as f64,
         "{requests} requests, {injected} injected"
     );
     assert!(most <= RATE as usize, "{most} requests within a second");
