@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--seconds", type=int, default=10, help="how long each is measured")
     parser.add_argument("--clients", type=int, default=4, help="connections to PostgreSQL: of pgbench, and of serve")
-    parser.add_argument("--callers", type=int, default=16, help="connections of wrk to each server: more than it has itself, as in use")
+    parser.add_argument("--callers", type=int, default=8, help="connections of wrk to each server: more than it has itself, as in use")
     parser.add_argument("--serve", type=pathlib.Path, default=ROOT / "target/release/serve", help="the function's binary")
     parser.add_argument("--serve-lake", type=pathlib.Path, default=ROOT / "target/release/serve-lake", help="the same, for the lake")
     parser.add_argument("--quakes-to-lake", type=pathlib.Path, default=ROOT / "target/debug/examples/quakes_to_lake")
