@@ -84,7 +84,7 @@ variable "environment" {
 }
 
 variable "network" {
-  description = "Subnets and security groups of what reaches the operational store and Redis (publish, serve, serve-redis, the task). They need a way to S3, Secrets Manager, Step Functions, CloudWatch Logs and, for the task, to the sources. Null: the functions stand outside any VPC, and the task in the account's default subnets, with a public address and nothing that listens."
+  description = "Subnets and security groups of what reaches the operational store and Redis (publish, serve, serve-redis, serve-lake where a route unites the store with the lake, the task). They need a way to S3, Secrets Manager, Step Functions, CloudWatch Logs and, for the task, to the sources. Null: the functions stand outside any VPC, and the task in the account's default subnets, with a public address and nothing that listens."
   type = object({
     subnet_ids         = list(string)
     security_group_ids = list(string)

@@ -215,6 +215,48 @@ run "in_the_lake" {
   }
 }
 
+run "united" {
+  command = plan
+
+  variables {
+    definitions_dir = "catalog/tests/fixtures/united"
+    network         = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+
+  assert {
+    condition     = [for name, function in aws_lambda_function.this : name if length(function.vpc_config) > 0] == ["publish", "serve", "serve-lake"]
+    error_message = "What reads the store's recent rows stands in its network."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.this["serve-lake"].environment[0].variables.MILLRACE_STORE_SECRET == "millrace/store/reader"
+      && strcontains(aws_iam_role_policy.function["serve-lake"].policy, "ec2:CreateNetworkInterface")
+    )
+    error_message = "It knows the store's reader, and may join the network."
+  }
+
+  assert {
+    condition = {
+      for name in ["serve", "serve-lake"] : name => {
+        for statement in jsondecode(aws_iam_role_policy.function[name].policy).Statement :
+        statement.Sid => [for resource in statement.Resource : regex("[^:]*$", trimprefix(resource, "arn:aws:s3:::millrace-lake-111122223333-eu-central-1"))]
+        if contains(["ReadLake", "WriteLake", "ReadSecrets"], statement.Sid)
+      }
+      } == {
+      serve = {
+        ReadLake    = ["/definitions/endpoints/*"]
+        ReadSecrets = ["millrace/consumers-??????", "millrace/store/reader-??????"]
+      }
+      serve-lake = {
+        ReadLake    = ["/definitions/endpoints/*", "/definitions/pipelines/*", "/tables/*"]
+        ReadSecrets = ["millrace/consumers-??????", "millrace/serve/seal-??????", "millrace/store/reader-??????"]
+      }
+    }
+    error_message = "It reads the store as serve does, which sees no table for all that."
+  }
+}
+
 run "looked_up" {
   command = plan
 

@@ -13,16 +13,25 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import boto3
+from botocore.exceptions import ClientError
 from deltalake import DeltaTable, QueryBuilder
 
 from localcloud import api, aws, main_job, processes
-from localcloud.instance import ROOT, Instance
+from localcloud.instance import REGION, ROOT, Instance
 
 #: Pipelines of the tests, deployed beside the shipped ones: `definitions/` of this folder.
 DEFINITIONS = Path(__file__).parent / "definitions"
+
+#: Where the functions stand that reach the stores. The emulator's network is this machine's all the same.
+NETWORK = {"subnet_ids": ["subnet-1"], "security_group_ids": ["sg-1"]}
+
+#: When half of the sample source's reports had happened.
+HALF = datetime(2018, 2, 3, 17, 26, tzinfo=timezone.utc)
 
 
 class Cloud:
@@ -44,8 +53,10 @@ class Cloud:
         port = processes.free_port()
         keyed = origin / "connections" / "keyed.yaml"
         keyed.write_text(keyed.read_text().replace("http://127.0.0.1:1", f"http://127.0.0.1:{port}"))
+        united = origin / "pipelines" / "united.yaml"
+        united.write_text(united.read_text().replace("keep: 1d", f"keep: {days_since_half()}d"))
         variables = self.directory.parent / "variables.json"
-        variables.write_text(json.dumps({"functions": {"ingest": {"timeout_seconds": 15}}}))
+        variables.write_text(json.dumps({"functions": {"ingest": {"timeout_seconds": 15}}, "network": NETWORK}))
         self.command("up", "--no-job", "--definitions", str(origin), "--variables", str(variables), "--sample", f"--records 1707 --port {port}")
         self.instance = Instance.open(self.directory)
 
@@ -213,6 +224,38 @@ class Cloud:
             if any(name == self.instance.facts["functions"][function] for function in functions):
                 found.append(int(process.name))
         return found
+
+    def client_of(self, function: str, service: str) -> Any:
+        """A client with what a function that runs has of its role."""
+        worker = self.workers([function])[0]
+        environment = dict(
+            variable.decode().split("=", 1)
+            for variable in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+            if variable
+        )
+        return boto3.client(
+            service,
+            endpoint_url=self.instance.url,
+            region_name=REGION,
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
+        )
+
+
+def refused(call: Any, **arguments: str | bytes) -> bool:
+    """Whether IAM refuses it; anything else than that is an error."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException"), error
+        return True
+    return False
+
+
+def days_since_half() -> int:
+    """For how many days a store keeps rows that has the later half of the source's reports, to a day."""
+    return (datetime.now(timezone.utc) - HALF).days
 
 
 def kill(process: int) -> None:
