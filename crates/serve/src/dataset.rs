@@ -40,9 +40,9 @@ impl Known {
         known.as_ref().and_then(|(_, dataset)| dataset.clone())
     }
 
-    /// Remembers what was found.
-    pub fn set(&self, dataset: Option<Arc<Dataset>>) {
-        let now = Some((Instant::now(), dataset));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    /// Remembers what was found by who asked then: what was published while the answer was on its way may not be in it.
+    pub fn set(&self, asked: Instant, dataset: Option<Arc<Dataset>>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((asked, dataset));
     }
 }

@@ -15,6 +15,7 @@ use http::{Method, Request, Response};
 use millrace_store::secrets::Caller;
 use serde_json::Map;
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Serve {
     /// Answers with rows, out of memory where they are there.
@@ -94,9 +95,10 @@ async fn dataset(source: Asker<'_>, route: &Served) -> Option<Arc<Dataset>> {
     if let Some(dataset) = route.dataset.fresh() {
         return dataset;
     }
+    let asked = Instant::now();
     match source.dataset(route).await {
         Ok(dataset) => {
-            route.dataset.set(dataset.clone());
+            route.dataset.set(asked, dataset.clone());
             dataset
         }
         Err(error) => {

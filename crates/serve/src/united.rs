@@ -28,6 +28,7 @@ use millrace_model::recent::RecentRows;
 use place::Place;
 use ring::hmac;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How often a page is begun anew because the tables were published meanwhile, or what was known of them does not hold.
 const TRIES: usize = 3;
@@ -149,11 +150,13 @@ impl United<'_> {
                 Some(snapshot) => snapshot,
                 None => self.newest(route).await?,
             };
+            let begun = Instant::now();
             match self.attempt(asked, &snapshot).await {
                 Ok(page) => return Ok(page),
                 Err(Trouble::Moved(newer)) => {
                     // The next page shall not be an older one.
-                    route.dataset.set(Some(of_snapshot(newer.clone())));
+                    let newest = of_snapshot(newer.clone());
+                    route.dataset.set(begun, Some(newest));
                     known = Some(newer);
                 }
                 Err(Trouble::Refused(Refusal::Told(problem))) => return Err(problem),
