@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use encode::Unwritten;
 use jiff::Timestamp;
 use millrace_engine::Error;
-use millrace_serve::source::{self, Asked, Cursor, Key, Mark, Page, Seal, Stretch, Writer};
+use millrace_serve::source::{self, Asked, Cursor, Key, Mark, Page, Seal, Start, Stretch, Writer};
 
 /// What is asked for.
 pub struct Request<'a> {
@@ -50,10 +50,11 @@ impl From<Unwritten> for Trouble {
 /// Runs a query for one page.
 pub async fn fetch(request: &Request<'_>) -> Result<Page, Trouble> {
     let pages = &request.plan.pages;
-    let (null, mut skip) = Cursor::start(request.cursor.as_ref());
+    let mut start = Cursor::start(request.cursor.as_ref());
     let mut page = Builder::new(request, pages.keys.as_deref().unwrap_or_default());
-    for stretch in pages.stretches(null.as_deref()) {
-        page.read(&stretch, std::mem::take(&mut skip)).await?;
+    for stretch in pages.stretches(start.null.as_deref()) {
+        page.read(&stretch, &start).await?;
+        (start.offset, start.alike) = (0, 0);
         if page.full {
             break;
         }
@@ -84,9 +85,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Reads a stretch's rows, one more than the page still takes, and passes over the first of them.
-    async fn read(&mut self, stretch: &Stretch, skip: u64) -> Result<(), Trouble> {
-        let skip = usize::try_from(skip).map_err(|_| Trouble::BadCursor)?;
-        let wanted = (self.writer.room() + 1).saturating_add(skip);
+    async fn read(&mut self, stretch: &Stretch, start: &Start) -> Result<(), Trouble> {
+        let skip = usize::try_from(start.offset).map_err(|_| Trouble::BadCursor)?;
+        let wanted = (self.writer.room() + 1 + start.alike as usize).saturating_add(skip);
         let statement = self.request.plan.statement(stretch, wanted).await?;
         let values = self.values(stretch)?;
         let mut rows = statement.rows(&values, Timestamp::now()).await?;
@@ -95,11 +96,9 @@ impl<'a> Builder<'a> {
             let first = (skip - passed).min(batch.num_rows());
             passed += first;
             for row in first..batch.num_rows() {
-                if self.writer.room() == 0 {
-                    self.full = true;
+                if self.append(&batch, row)? {
                     return Ok(());
                 }
-                self.append(&batch, row)?;
             }
         }
         Ok(())
@@ -123,18 +122,30 @@ impl<'a> Builder<'a> {
         Ok(values)
     }
 
-    fn append(&mut self, batch: &RecordBatch, row: usize) -> Result<(), Trouble> {
+    /// Appends a row, unless the page before had it. Whether the page is full already.
+    fn append(&mut self, batch: &RecordBatch, row: usize) -> Result<bool, Trouble> {
+        let keys = self.keys.iter();
+        let values: Vec<Option<Vec<u8>>> = keys
+            .map(|key| encode::kept(batch.column(key.place), row))
+            .collect();
+        let values = || {
+            let values = values.iter().map(Option::as_deref);
+            values.map(Ok::<_, Trouble>)
+        };
+        if self.mark.has_passed(values())? {
+            return Ok(false);
+        }
+        if self.writer.room() == 0 {
+            self.full = true;
+            return Ok(true);
+        }
         let json = &self.request.plan.json;
         self.writer.push(&Values { batch, row, json })?;
         if self.writer.is_too_large() {
             return Err(Trouble::TooLarge(self.writer.rows()));
         }
-        let keys = self.keys.iter();
-        let values: Vec<Option<Vec<u8>>> = keys
-            .map(|key| encode::kept(batch.column(key.place), row))
-            .collect();
-        self.mark
-            .pass(values.iter().map(|value| Ok(value.as_deref())))
+        self.mark.pass(values())?;
+        Ok(false)
     }
 
     fn finish(self) -> Result<Page, Trouble> {

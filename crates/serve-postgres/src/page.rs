@@ -7,14 +7,16 @@ use crate::value::Bind;
 use bytes::BytesMut;
 use deadpool_postgres::Object;
 use futures::{TryStreamExt, pin_mut};
-use millrace_serve::source::{self, Asked, Cursor, Key, Mark, Page, Seal, Stretch, Writer};
+use millrace_serve::source::{self, Asked, Cursor, Key, Mark, Page, Seal, Start, Stretch, Writer};
 use std::error::Error as _;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Row, Statement};
 
-/// Numbers of rows that are often asked for, one more than pages have.
-const COMMON: [i64; 9] = [1, 2, 11, 21, 51, 101, 201, 501, 1001];
+/// Numbers of rows that are often asked for: one more than pages have, and behind a cursor its own row besides.
+const COMMON: [i64; 17] = [
+    1, 2, 3, 11, 12, 21, 22, 51, 52, 101, 102, 201, 202, 501, 502, 1001, 1002,
+];
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 500;
 
@@ -79,11 +81,11 @@ impl Trouble {
 pub async fn fetch(client: &Object, request: &Request<'_>) -> Result<Page, Trouble> {
     let plan = request.plan;
     let keys = plan.pages.keys.as_deref().unwrap_or_default();
-    let (null, mut skip) = Cursor::start(request.cursor.as_ref());
+    let mut start = Cursor::start(request.cursor.as_ref());
     let mut page = Builder::new(request, keys);
-    for stretch in plan.pages.stretches(null.as_deref()) {
-        page.read(client, &stretch, std::mem::take(&mut skip))
-            .await?;
+    for stretch in plan.pages.stretches(start.null.as_deref()) {
+        page.read(client, &stretch, &start).await?;
+        (start.offset, start.alike) = (0, 0);
         if page.full {
             break;
         }
@@ -112,11 +114,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Reads a stretch's rows, one more than the page still takes.
-    async fn read(&mut self, client: &Object, stretch: &Stretch, skip: u64) -> Result<(), Trouble> {
+    /// Reads a stretch's rows, one more than the page still takes and those that the page before may have had.
+    async fn read(
+        &mut self,
+        client: &Object,
+        stretch: &Stretch,
+        start: &Start,
+    ) -> Result<(), Trouble> {
         let plan = self.request.plan;
         let asked = self.request.asked;
-        let wanted = self.writer.room() as i64 + 1;
+        let wanted = self.writer.room() as i64 + 1 + start.alike as i64;
         let values = asked.arguments.bound(&asked.route.bound);
         let mut arguments: Vec<Argument<'_>> = values
             .into_iter()
@@ -133,10 +140,9 @@ impl<'a> Builder<'a> {
             types.extend(stretch.bound.iter().map(|_| Type::UNKNOWN));
         }
         let limit = number(wanted, &mut arguments, &mut types);
-        let offset = if skip == 0 {
-            String::new()
-        } else {
-            number(skip as i64, &mut arguments, &mut types)
+        let offset = match start.offset {
+            0 => String::new(),
+            rows => number(rows as i64, &mut arguments, &mut types),
         };
         let sql = plan.pages.statement(stretch, &offset, &limit);
         let statement = prepared(client, &sql, &types).await;
@@ -174,6 +180,10 @@ impl<'a> Builder<'a> {
             .map_err(|error| self.trouble(error))?;
         pin_mut!(rows);
         while let Some(row) = rows.try_next().await.map_err(|error| self.trouble(error))? {
+            let values = self.keys.iter().map(|key| raw(&row, key.place));
+            if self.mark.has_passed(values)? {
+                continue;
+            }
             if self.writer.room() == 0 {
                 self.full = true;
                 continue;

@@ -1,8 +1,9 @@
 //! Cursors: where a page ended, in a form that callers need not understand.
 //!
 //! A cursor holds the values of the page's last row by which the answer is ordered, in PostgreSQL's binary form, and how
-//! many rows up to there had the same values: these are passed over. So pages add up to the whole, whatever is there
-//! twice. Where the values would be too long for a URL, it holds the number of rows before instead.
+//! many rows up to there had the same values: these are passed over, as far as they are still there. So pages add up to
+//! the whole, whatever is there twice, and a row that goes away between two pages costs no other. Where the values would
+//! be too long for a URL, it holds the number of rows before instead.
 //!
 //! It is sealed: only who knows the store's login can make one, and it opens only for the route, the parameters and the
 //! caller that it was made for.
@@ -51,6 +52,10 @@ impl Seal {
     }
 }
 
+/// How many rows with the same values are looked at one by one, to pass over those alone that a cursor counts. Where there
+/// are more, the store passes over as many as it counts: reading them all for each page would take too long.
+const MOST_ALIKE: u64 = 1000;
+
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
@@ -74,6 +79,8 @@ pub struct Mark {
     key: Vec<Option<Vec<u8>>>,
     /// How many rows up to it have these.
     seen: u64,
+    /// How many rows may still come that the page before had.
+    alike: u64,
     /// How many rows there were before the page.
     before: u64,
 }
@@ -85,11 +92,33 @@ impl Mark {
             Some(Cursor::Behind { key, seen, .. }) => (key.clone(), *seen),
             _ => (Vec::new(), 0),
         };
+        let alike = Cursor::start(cursor).alike;
         Self {
             key,
-            seen,
+            // Those that are looked at are counted anew.
+            seen: seen - alike,
+            alike,
             before: cursor.map_or(0, Cursor::rows),
         }
+    }
+
+    /// Whether the page before had a row with these values, which is then passed over.
+    pub fn has_passed<'v, E>(
+        &mut self,
+        mut values: impl Iterator<Item = Result<Option<&'v [u8]>, E>>,
+    ) -> Result<bool, E> {
+        if self.alike == 0 {
+            return Ok(false);
+        }
+        for last in &self.key {
+            if values.next().transpose()? != Some(last.as_deref()) {
+                self.alike = 0;
+                return Ok(false);
+            }
+        }
+        self.alike -= 1;
+        self.seen += 1;
+        Ok(true)
     }
 
     /// Goes on to a row with these values, by which rows are ordered.
@@ -132,14 +161,33 @@ impl Mark {
     }
 }
 
+/// Where a page behind a cursor begins.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Which of the cursor's values are NULL, where it has any.
+    pub null: Option<Vec<bool>>,
+    /// How many rows are passed over, whatever they are.
+    pub offset: u64,
+    /// How many rows come first that may be the page before's: [`Mark::has_passed`] tells.
+    pub alike: u64,
+}
+
 impl Cursor {
-    /// Where a page behind it begins: which of its values are NULL, where it has any, and how many rows are passed over.
-    pub fn start(cursor: Option<&Self>) -> (Option<Vec<bool>>, u64) {
+    /// Where a page behind it begins.
+    pub fn start(cursor: Option<&Self>) -> Start {
         match cursor {
-            None => (None, 0),
-            Some(Self::Rows(rows)) => (None, *rows),
+            None => Start::default(),
+            Some(Self::Rows(rows)) => Start {
+                offset: *rows,
+                ..Start::default()
+            },
             Some(Self::Behind { key, seen, .. }) => {
-                (Some(key.iter().map(Option::is_none).collect()), *seen)
+                let alike = if *seen > MOST_ALIKE { 0 } else { *seen };
+                Start {
+                    null: Some(key.iter().map(Option::is_none).collect()),
+                    offset: seen - alike,
+                    alike,
+                }
             }
         }
     }
@@ -238,6 +286,60 @@ mod tests {
             Cursor::decode(&cursor.encode(&seal(1, 1)), &seal(1, 1), 1),
             Some(Cursor::Rows(300))
         );
+    }
+
+    /// The cursor behind a page that had a limit of two rows, of those that come from another cursor on.
+    fn behind(cursor: Option<&Cursor>, rows: &[u8]) -> (Vec<u8>, Option<Cursor>) {
+        let mut mark = Mark::behind(cursor);
+        let start = Cursor::start(cursor);
+        let mut page = Vec::new();
+        for row in &rows[start.offset as usize..] {
+            let value = || [Ok::<_, ()>(Some(std::slice::from_ref(row)))].into_iter();
+            if mark.has_passed(value()).unwrap() {
+                continue;
+            }
+            if page.len() == 2 {
+                let next = mark.cursor(page.len(), false);
+                return (page, Some(next));
+            }
+            page.push(*row);
+            mark.pass(value()).unwrap();
+        }
+        (page, None)
+    }
+
+    #[test]
+    fn a_row_that_went_away_costs_no_other() {
+        let (page, next) = behind(None, &[1, 2, 3, 4]);
+        assert_eq!(page, [1, 2]);
+        assert_eq!(behind(next.as_ref(), &[2, 3, 4]), (vec![3, 4], None));
+        assert_eq!(behind(next.as_ref(), &[3, 4]), (vec![3, 4], None));
+    }
+
+    #[test]
+    fn rows_that_are_alike_are_all_had() {
+        let (page, next) = behind(None, &[2, 2, 2, 2, 2, 3]);
+        assert_eq!(page, [2, 2]);
+        let (page, next) = behind(next.as_ref(), &[2, 2, 2, 2, 2, 3]);
+        assert_eq!(page, [2, 2]);
+        assert_eq!(behind(next.as_ref(), &[2, 2, 2, 2, 2, 3]).0, [2, 3]);
+        // One of them went away: which one, nobody can tell.
+        let (page, next) = behind(next.as_ref(), &[2, 2, 2, 3, 4, 5]);
+        assert_eq!(page, [3, 4]);
+        assert_eq!(behind(next.as_ref(), &[4, 5]).0, [5]);
+    }
+
+    #[test]
+    fn very_many_that_are_alike_are_counted() {
+        let of = |seen| Cursor::Behind {
+            key: vec![Some(vec![7])],
+            seen,
+            rows: seen,
+        };
+        let few = Cursor::start(Some(&of(MOST_ALIKE)));
+        assert_eq!((few.offset, few.alike), (0, MOST_ALIKE));
+        let many = Cursor::start(Some(&of(MOST_ALIKE + 1)));
+        assert_eq!((many.offset, many.alike), (MOST_ALIKE + 1, 0));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Place {
         let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();
         let key = keys::definition("pipeline", "made");
         objects.put(&key, Bytes::from(PIPELINE)).await.unwrap();
-        write(&lake, files).await;
+        write(&lake, 0, files).await;
         Self {
             serve: serve(lake, &objects, room, "sealed"),
             objects,
@@ -64,6 +64,12 @@ impl Place {
     pub fn another(&self, seal: &str) -> Serve {
         let lake = Lake::at(self.dir.path().to_str().unwrap()).unwrap();
         serve(lake, &self.objects, &Room::halves(64 * MIB), seal)
+    }
+
+    /// Makes the table anew, with the numbers from that one on.
+    pub async fn rewrite(&self, first: usize, count: usize) {
+        let lake = Lake::at(self.dir.path().to_str().unwrap()).unwrap();
+        write(&lake, first, &[count]).await;
     }
 
     /// Puts an endpoint of one route, `/<name>`.
@@ -104,25 +110,34 @@ fn serve(lake: Lake, objects: &Arc<dyn Objects>, room: &Room, seal: &str) -> Ser
     )
 }
 
-async fn write(lake: &Lake, files: &[usize]) {
+async fn write(lake: &Lake, mut first: usize, files: &[usize]) {
     let schema = batch(0, 1).schema();
-    let (mut added, mut first) = (Vec::new(), 0);
+    let mut added = Vec::new();
     for count in files {
         let mut writer = lake.writer("tables/made/numbers", schema.clone());
         writer.write(&batch(first, *count)).await.unwrap();
         added.extend(writer.finish().await.unwrap());
         first += count;
     }
+    let table = lake.table("tables/made/numbers").await.unwrap();
+    let known = table.as_ref();
     let commit = Commit {
-        kind: WriteKind::Append,
+        kind: WriteKind::Replace,
         added,
-        removed: Vec::new(),
+        removed: known.map_or_else(Vec::new, millrace_lake::Table::files),
         schema,
-        sequence: 1,
+        sequence: known.map_or(0, millrace_lake::Table::version) + 1,
         brought: None,
         note: None,
     };
-    lake.create("tables/made/numbers", commit).await.unwrap();
+    match table {
+        None => lake
+            .create("tables/made/numbers", commit)
+            .await
+            .map(drop)
+            .unwrap(),
+        Some(table) => table.commit(commit).await.map(drop).unwrap(),
+    }
 }
 
 fn batch(first: usize, count: usize) -> RecordBatch {

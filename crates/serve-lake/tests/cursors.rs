@@ -1,4 +1,4 @@
-//! Callers with cursors that are not theirs, over the lake.
+//! Cursors over the lake: in the hands of callers whose they are not, and over rows that go away.
 
 #![allow(clippy::unwrap_used, reason = "a test's way to fail")]
 
@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::Request;
 use millrace_serve::Serve;
 use millrace_serve_lake::Room;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use support::{MIB, Place};
 
 const SECRET: &str = "    auth: { secret_path: aws::secret/consumers }\n    mask: { text: pii }\n";
@@ -54,6 +55,30 @@ async fn a_cursor_goes_on_for_who_has_it_in_every_process() {
             assert_eq!(page["data"][0]["id"], 996, "{page}");
         }
     }
+}
+
+#[tokio::test]
+async fn rows_that_go_away_between_pages_cost_no_other() {
+    let place = Place::new(&[10], &Room::halves(64 * MIB)).await;
+    let query = "SELECT id FROM s.numbers ORDER BY id";
+    place.route("keyed", query, "").await;
+    let query = "SELECT id / 2 AS half FROM s.numbers ORDER BY half";
+    place.route("unkeyed", query, "").await;
+    let keyed = next(&place, "/keyed?limit=2").await;
+    let unkeyed = next(&place, "/unkeyed?limit=3").await;
+    // What both pages had goes, and what comes behind them stays.
+    place.rewrite(3, 7).await;
+    // As long as a new version may stay unseen.
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    let on = format!("/keyed?limit=100&cursor={keyed}");
+    let (_, page) = ask(&place.serve, &on, "").await;
+    let ids: Vec<Value> = (3..10).map(|id| json!({ "id": id })).collect();
+    assert_eq!(page["data"], json!(ids));
+    let on = format!("/unkeyed?limit=100&cursor={unkeyed}");
+    let (_, page) = ask(&place.serve, &on, "").await;
+    let halves = page["data"].as_array().unwrap().iter();
+    let halves: Vec<i64> = halves.map(|row| row["half"].as_i64().unwrap()).collect();
+    assert_eq!(halves, [2, 2, 3, 3, 4, 4]);
 }
 
 #[tokio::test]
