@@ -8,6 +8,7 @@ pub mod definition;
 pub mod failure;
 pub mod keys;
 pub mod ledger;
+pub mod login;
 pub mod mode;
 pub mod moment;
 pub mod query;

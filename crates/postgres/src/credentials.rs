@@ -1,8 +1,8 @@
 //! What it takes to log in: the secret that RDS keeps, or one of the same form.
 
 use crate::tls::{self, SslMode};
-use millrace_model::{Failure, FailureName};
-use serde::{Deserialize, Deserializer, Serialize};
+use millrace_model::{Failure, FailureName, login};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 use tokio_postgres::Config;
@@ -17,7 +17,7 @@ pub struct Credentials {
     /// The server's name or address.
     pub host: String,
     /// Its port; 5432 where the secret does not say.
-    #[serde(default = "default_port", deserialize_with = "port")]
+    #[serde(default = "default_port", deserialize_with = "login::port")]
     pub port: u16,
     /// The database; `postgres` where the secret does not say.
     #[serde(default = "default_dbname")]
@@ -38,24 +38,9 @@ pub struct Credentials {
 impl Credentials {
     /// Reads the value of the secret of that name.
     pub fn parse(secret: &str, value: &str) -> Result<Self, Failure> {
-        let parsed: Self = serde_json::from_str(value).map_err(|error| {
-            // serde_json's text may quote a value, which may be the password: only the place is passed on, and the
-            // name of a missing field, which is ours.
-            let text = error.to_string();
-            let what = text
-                .strip_prefix("missing field ")
-                .and_then(|rest| rest.split_once(" at line"))
-                .map_or_else(|| "is not of that form".to_owned(), |(field, _)| format!("lacks {field}"));
-            Failure::new(
-                FailureName::Unauthorized,
-                format!(
-                    "the secret `{secret}` {what} (line {}, column {}): store a JSON object with host, port, dbname, \
-                     username, password and sslmode (disable, prefer, require or verify-full)",
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })?;
+        let form = "a JSON object with host, port, dbname, username, password and sslmode (disable, prefer, require or \
+                    verify-full)";
+        let parsed: Self = login::read(secret, value, form)?;
         Ok(Self {
             secret: secret.to_owned(),
             ..parsed
@@ -137,23 +122,6 @@ fn default_port() -> u16 {
 
 fn default_dbname() -> String {
     "postgres".to_owned()
-}
-
-/// RDS writes a number; many who write the secret by hand, and some tools, a text.
-fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Port {
-        Number(u16),
-        Text(String),
-    }
-    match Port::deserialize(deserializer)? {
-        Port::Number(port) => Ok(port),
-        Port::Text(text) => text
-            .trim()
-            .parse()
-            .map_err(|_| serde::de::Error::custom("`port` is not a port")),
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What it takes to log in.
 
-use millrace_model::{Failure, FailureName};
+use millrace_model::{Failure, login};
 use redis::{ProtocolVersion, RedisConnectionInfo};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Who logs in to which Redis, with what. Its `Debug` leaves the password out.
@@ -14,7 +14,7 @@ pub struct Credentials {
     /// The server's name or address.
     pub host: String,
     /// Its port; 6379 where the secret does not say.
-    #[serde(default = "default_port", deserialize_with = "port")]
+    #[serde(default = "default_port", deserialize_with = "login::port")]
     pub port: u16,
     /// The ACL user; `default` where the secret does not say.
     #[serde(default = "default_user")]
@@ -32,24 +32,8 @@ pub struct Credentials {
 impl Credentials {
     /// Reads the value of the secret of that name.
     pub fn parse(secret: &str, value: &str) -> Result<Self, Failure> {
-        let parsed: Self = serde_json::from_str(value).map_err(|error| {
-            // serde_json's text may quote a value, which may be the password: only the place is passed on, and the
-            // name of a missing field, which is ours.
-            let text = error.to_string();
-            let missing = text.strip_prefix("missing field ");
-            let what = missing
-                .and_then(|rest| rest.split_once(" at line"))
-                .map_or_else(|| "is not of that form".to_owned(), |(field, _)| format!("lacks {field}"));
-            Failure::new(
-                FailureName::Unauthorized,
-                format!(
-                    "the secret `{secret}` {what} (line {}, column {}): store a JSON object with host, port, username, \
-                     password and tls (true or false)",
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })?;
+        let form = "a JSON object with host, port, username, password and tls (true or false)";
+        let parsed: Self = login::read(secret, value, form)?;
         Ok(Self {
             secret: secret.to_owned(),
             ..parsed
@@ -99,26 +83,10 @@ fn default_tls() -> bool {
     true
 }
 
-/// A number; those who write the secret by hand may write a text.
-fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Port {
-        Number(u16),
-        Text(String),
-    }
-    match Port::deserialize(deserializer)? {
-        Port::Number(port) => Ok(port),
-        Port::Text(text) => text
-            .trim()
-            .parse()
-            .map_err(|_| serde::de::Error::custom("`port` is not a port")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millrace_model::FailureName;
 
     const SECRET: &str =
         r#"{"host":"cache.example","port":"6380","username":"owner","password":"hunter2"}"#;
