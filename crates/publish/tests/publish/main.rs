@@ -1,4 +1,4 @@
-//! Tables of the lake, published into PostgreSQL itself.
+//! Tables of the lake, published into PostgreSQL itself, and into Redis itself.
 
 #![allow(clippy::unwrap_used, reason = "a test's way to fail")]
 #![allow(
@@ -11,7 +11,9 @@
 )]
 
 mod recent;
+mod redis;
 mod rows;
+mod shop;
 mod support;
 mod together;
 mod values;

@@ -1,9 +1,8 @@
 //! Tables of which the store keeps the recent rows alone.
 
-use crate::support::{KEY, Place};
+use crate::support::Place;
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::Schema;
-use millrace_lake::{Commit, WriteKind};
+use millrace_lake::WriteKind;
 use millrace_model::FailureName;
 use millrace_model::ledger::RunId;
 use millrace_model::recent::RecentRows;
@@ -47,31 +46,7 @@ fn batch(rows: &Rows) -> RecordBatch {
 impl Place {
     /// Commits a file of these rows in the place of the files of those names, and says what it is called.
     async fn commit(&mut self, kind: WriteKind, rows: &Rows, removed: &[String]) -> String {
-        self.sequence += 1;
-        let batch = batch(rows);
-        let mut writer = self.lake.writer(KEY, batch.schema());
-        writer.write(&batch).await.unwrap();
-        let added = writer.finish().await.unwrap();
-        let path = added[0].path.clone();
-        let table = self.lake.table(KEY).await.unwrap();
-        let mut gone = table
-            .as_ref()
-            .map_or_else(Vec::new, millrace_lake::Table::files);
-        gone.retain(|file| removed.contains(&file.path));
-        let commit = Commit {
-            kind,
-            added,
-            removed: gone,
-            schema: Arc::new(Schema::clone(&batch.schema())),
-            sequence: self.sequence,
-            brought: None,
-            note: None,
-        };
-        match table {
-            Some(table) => table.commit(commit).await.map(drop).unwrap(),
-            None => self.lake.create(KEY, commit).await.map(drop).unwrap(),
-        }
-        path
+        self.shop.commit(kind, &batch(rows), removed).await
     }
 
     async fn recent_rows(&self) -> Rows {
@@ -395,9 +370,7 @@ async fn follow(place: &mut Place, steps: &[Step], seconds: &std::cell::Cell<i64
         .await;
     let mut halves = Halves::default();
     // What an earlier case left goes.
-    let left = place.lake.table(KEY).await.unwrap();
-    let left = left.map_or_else(Vec::new, |table| table.files());
-    let left: Vec<String> = left.into_iter().map(|file| file.path).collect();
+    let left = place.shop.files().await;
     let first = place
         .commit(WriteKind::Replace, &rows(&[(0, None, 0)]), &left)
         .await;

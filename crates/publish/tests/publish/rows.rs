@@ -1,9 +1,9 @@
 //! What becomes of rows, by the way in which their table was written.
 
-use crate::support::{KEY, Place, owned, rows, schema};
+use crate::support::{Place, owned, rows, schema};
 use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
-use millrace_lake::{Commit, WriteKind};
+use millrace_lake::WriteKind;
 use millrace_model::FailureName;
 use millrace_postgres::connect;
 use std::sync::Arc;
@@ -125,30 +125,10 @@ async fn an_upserted_table_is_merged() {
         .await
         .unwrap()
         .get::<_, u32>(0);
-    let first = place.lake.table(KEY).await.unwrap().unwrap().files();
-    let mut writer = place.lake.writer(KEY, schema.clone());
-    writer
-        .write(&rows(&schema, &[(2, "B"), (1, "a"), (3, "c")]))
-        .await
-        .unwrap();
-    let commit = Commit {
-        kind: WriteKind::Upsert,
-        added: writer.finish().await.unwrap(),
-        removed: first,
-        schema: schema.clone(),
-        sequence: 2,
-        brought: None,
-        note: None,
-    };
-    place
-        .lake
-        .table(KEY)
-        .await
-        .unwrap()
-        .unwrap()
-        .commit(commit)
-        .await
-        .unwrap();
+    let first = place.shop.files().await;
+    let changed = rows(&schema, &[(2, "B"), (1, "a"), (3, "c")]);
+    let shop = &mut place.shop;
+    shop.commit(WriteKind::Upsert, &changed, &first).await;
     let counts = place.published(&input).await;
     assert_eq!(
         (

@@ -1,35 +1,27 @@
-//! A lake with a table, and a store of its own to publish it into.
+//! A shop, and a store of its own to publish it into.
 
+use crate::shop::Shop;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use millrace_lake::{Commit, Lake, WriteKind};
+use millrace_lake::WriteKind;
 use millrace_model::Failure;
-use millrace_model::definition::{Pinned, parse};
-use millrace_model::ledger::RunId;
+use millrace_model::definition::parse;
 use millrace_model::step::{Counts, Deadline, Next, StepInput, StepOutput, Unobserved};
 use millrace_postgres::private::PrivateServer;
 use millrace_postgres::{Credentials, connect};
 use millrace_publish::Publish;
-use millrace_store::definitions;
-use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::LocalSecrets;
 use std::path::Path;
 use std::sync::Arc;
-use tempfile::TempDir;
 use tokio_postgres::Client;
-
-pub const KEY: &str = "tables/shop/orders";
 
 pub struct Place {
     pub publish: Publish,
-    pub objects: Arc<dyn Objects>,
-    pub lake: Lake,
+    pub shop: Shop,
     pub owner: Credentials,
     pub reader: Credentials,
     pub client: Client,
-    pub sequence: u64,
     _server: PrivateServer,
-    _dir: TempDir,
 }
 
 pub fn schema(extra: &[&str]) -> SchemaRef {
@@ -66,53 +58,27 @@ impl Place {
         .unwrap();
         let (owner, reader) = server.fresh_store("publish").await.unwrap();
         let client = connect(&reader, "test").await.unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));
-        let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();
+        let shop = Shop::new();
         let variable = (LocalSecrets::variable("millrace/owner"), owner.to_secret());
         let secrets = Arc::new(LocalSecrets::new(None, [variable]));
         let publish = Publish::new(
-            objects.clone(),
-            lake.clone(),
+            shop.objects.clone(),
+            shop.lake.clone(),
             secrets,
             "millrace/owner".to_owned(),
         );
         Self {
             publish,
-            objects,
-            lake,
+            shop,
             owner,
             reader,
             client,
-            sequence: 0,
             _server: server,
-            _dir: dir,
         }
     }
 
     pub async fn write(&mut self, kind: WriteKind, batch: &RecordBatch) {
-        self.sequence += 1;
-        let mut writer = self.lake.writer(KEY, batch.schema());
-        writer.write(batch).await.unwrap();
-        let added = writer.finish().await.unwrap();
-        let table = self.lake.table(KEY).await.unwrap();
-        let removed = match &table {
-            Some(table) if kind == WriteKind::Replace => table.files(),
-            _ => Vec::new(),
-        };
-        let commit = Commit {
-            kind,
-            added,
-            removed,
-            schema: batch.schema(),
-            sequence: self.sequence,
-            brought: None,
-            note: None,
-        };
-        match table {
-            Some(table) => table.commit(commit).await.map(drop).unwrap(),
-            None => self.lake.create(KEY, commit).await.map(drop).unwrap(),
-        }
+        self.shop.write(kind, batch).await;
     }
 
     /// The input of a publish of `orders`, which is written so and read by these queries.
@@ -129,7 +95,6 @@ impl Place {
              - {{ table: orders, to: operational_store, as: sales.copies }}\n  \
              - {{ table: orders, to: operational_store, as: sales.others }}\n"
         );
-        let pipeline = parse::pipeline("pipelines/shop.yaml", &pipeline).unwrap();
         let endpoints = queries.iter().enumerate().map(|(at, query)| {
             let query = serde_json::to_string(query).unwrap();
             let text = format!(
@@ -138,20 +103,8 @@ impl Place {
             );
             parse::endpoint(&format!("endpoints/e{at}.yaml"), &text).unwrap()
         });
-        let pinned = Pinned {
-            pipeline,
-            connections: Vec::new(),
-            endpoints: endpoints.collect(),
-            mode: millrace_model::mode::RunMode::default(),
-        };
-        let definition = definitions::pin(&*self.objects, &pinned).await.unwrap();
-        StepInput {
-            run: RunId::new("shop", 1_800_000_000, 7),
-            pipeline: "shop".to_owned(),
-            definition,
-            name: "sales.orders".to_owned(),
-            invocation: 0,
-        }
+        let endpoints = endpoints.collect();
+        self.shop.input("sales.orders", &pipeline, endpoints).await
     }
 
     pub async fn run(&self, input: &StepInput) -> Result<StepOutput, Failure> {

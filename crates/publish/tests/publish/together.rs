@@ -235,8 +235,8 @@ async fn a_wrong_password_names_the_secret() {
     let variable = (LocalSecrets::variable("millrace/owner"), wrong.to_secret());
     let secrets = Arc::new(LocalSecrets::new(None, [variable]));
     let publish = Publish::new(
-        place.objects.clone(),
-        place.lake.clone(),
+        place.shop.objects.clone(),
+        place.shop.lake.clone(),
         secrets,
         "millrace/owner".to_owned(),
     );

@@ -1,35 +1,24 @@
 //! A Delta table in a real Redis: what is written, what goes, and what killers and other publishes leave of it.
 
-#![allow(clippy::unwrap_used, reason = "a test's way to fail")]
-
+use crate::shop::{KEY, Shop};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use millrace_lake::{Commit, Lake, WriteKind};
-use millrace_model::definition::{Pinned, parse};
-use millrace_model::ledger::RunId;
+use millrace_lake::WriteKind;
 use millrace_model::step::{Counts, Deadline, Next, StepInput, StepOutput, Unobserved};
 use millrace_model::{Failure, FailureName};
 use millrace_publish::Publish;
 use millrace_redis::private::PrivateServer;
 use millrace_redis::{Connection, FromRedisValue, Note, cmd, login};
-use millrace_store::definitions;
-use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::LocalSecrets;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempDir;
-
-const KEY: &str = "tables/shop/orders";
 
 struct Place {
     publish: Arc<Publish>,
-    objects: Arc<dyn Objects>,
-    lake: Lake,
+    shop: Shop,
     /// The server's admin.
     admin: Connection,
-    sequence: u64,
     server: PrivateServer,
-    _dir: TempDir,
 }
 
 impl Place {
@@ -42,26 +31,21 @@ impl Place {
                 (LocalSecrets::variable("admin"), server.admin().to_secret()),
             ],
         ));
-        let dir = tempfile::tempdir().unwrap();
-        let objects: Arc<dyn Objects> = Arc::new(Folder::new(dir.path()));
-        let lake = Lake::at(dir.path().to_str().unwrap()).unwrap();
+        let shop = Shop::new();
         let admin = login(&*secrets, "admin", Duration::from_secs(5))
             .await
             .unwrap();
-        let publish = Publish::new(objects.clone(), lake.clone(), secrets, "none".to_owned());
+        let (objects, lake) = (shop.objects.clone(), shop.lake.clone());
+        let publish = Publish::new(objects, lake, secrets, "none".to_owned());
         Self {
             publish: Arc::new(publish.with_redis(Some("owner"))),
-            objects,
-            lake,
+            shop,
             admin,
-            sequence: 0,
             server,
-            _dir: dir,
         }
     }
 
     async fn write(&mut self, kind: WriteKind, rows: &[(i64, String)]) {
-        self.sequence += 1;
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|(id, _)| *id)));
         let names = rows
             .iter()
@@ -69,27 +53,7 @@ impl Place {
         let names: ArrayRef = Arc::new(names.collect::<StringArray>());
         let columns = [("id", ids, true), ("name", names, true)];
         let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
-        let mut writer = self.lake.writer(KEY, batch.schema());
-        writer.write(&batch).await.unwrap();
-        let added = writer.finish().await.unwrap();
-        let table = self.lake.table(KEY).await.unwrap();
-        let removed = match &table {
-            Some(table) if kind == WriteKind::Replace => table.files(),
-            _ => Vec::new(),
-        };
-        let commit = Commit {
-            kind,
-            added,
-            removed,
-            schema: batch.schema(),
-            sequence: self.sequence,
-            brought: None,
-            note: None,
-        };
-        match table {
-            Some(table) => table.commit(commit).await.map(drop).unwrap(),
-            None => self.lake.create(KEY, commit).await.map(drop).unwrap(),
-        }
+        self.shop.write(kind, &batch).await;
     }
 
     /// The input of a publish of `orders`, which is written so and published so.
@@ -99,20 +63,8 @@ impl Place {
              records: items, key: [id] }}\ntables:\n  - {{ name: orders, from: orders, write: {write}, key: [id] }}\n\
              publish:\n  - {{ table: orders, to: redis, as: sales.orders, {publish} }}\n"
         );
-        let pinned = Pinned {
-            pipeline: parse::pipeline("pipelines/shop.yaml", &text).unwrap(),
-            connections: Vec::new(),
-            endpoints: Vec::new(),
-            mode: millrace_model::mode::RunMode::default(),
-        };
-        let definition = definitions::pin(&*self.objects, &pinned).await.unwrap();
-        StepInput {
-            run: RunId::new("shop", 1_800_000_000, 7),
-            pipeline: "shop".to_owned(),
-            definition,
-            name: "redis:sales.orders".to_owned(),
-            invocation: 0,
-        }
+        let name = "redis:sales.orders";
+        self.shop.input(name, &text, Vec::new()).await
     }
 
     async fn run(&self, input: &StepInput) -> Result<StepOutput, Failure> {
