@@ -5,6 +5,7 @@
 
 pub mod dead;
 pub mod definition;
+pub mod digest;
 pub mod failure;
 pub mod keys;
 pub mod ledger;

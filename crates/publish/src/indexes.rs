@@ -2,7 +2,8 @@
 //! somebody else made are left alone.
 
 use crate::column::{Column, PgType};
-use crate::target::{Target, digest};
+use crate::target::Target;
+use millrace_model::digest::Digest;
 use millrace_postgres::sql::{identifier, qualified};
 use std::collections::BTreeMap;
 use tokio_postgres::{Error, Transaction};
@@ -51,7 +52,10 @@ pub fn wanted(target: &Target, columns: &[Column]) -> Indexes {
             .collect();
         let list = list.join(", ");
         wanted.insert(
-            format!("{PREFIX}{}", &digest(&[&target.relation, &list])[..16]),
+            format!(
+                "{PREFIX}{}",
+                &Digest::of([&target.relation, &list]).hex()[..16]
+            ),
             list,
         );
     }

@@ -8,11 +8,11 @@ use millrace_lake::Table;
 use millrace_model::definition::pipeline::{Recent, WriteMode};
 use millrace_model::definition::rows::Rows;
 use millrace_model::definition::{Datasource, Pinned};
+use millrace_model::digest::Digest;
 use millrace_model::ledger::RunId;
 use millrace_model::query::{IndexNeed, index_needs};
 use millrace_model::{Failure, FailureName, keys};
 use millrace_postgres::sql::{identifier, qualified};
-use sha2::{Digest as _, Sha256};
 
 /// A relation to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,13 +86,13 @@ impl Target {
     pub fn staging(&self) -> String {
         qualified(
             &self.schema,
-            &format!("millrace_new_{}", &digest(&[&self.relation])[..16]),
+            &format!("millrace_new_{}", &Digest::of([&self.relation]).hex()[..16]),
         )
     }
 
     /// The name of its primary key.
     pub fn primary_key(&self) -> String {
-        format!("millrace_pk_{}", &digest(&[&self.relation])[..16])
+        format!("millrace_pk_{}", &Digest::of([&self.relation]).hex()[..16])
     }
 
     /// The columns that the Delta table's become.
@@ -149,9 +149,9 @@ impl Target {
             .collect();
         let (columns, key) = (columns.join(","), self.key.join(","));
         match &self.recent {
-            None => digest(&[&columns, &key]),
+            None => Digest::of([&columns, &key]).hex(),
             // Rows that were left out for one reason are missing for another.
-            Some(recent) => digest(&[&columns, &key, &recent.by]),
+            Some(recent) => Digest::of([&columns, &key, &recent.by]).hex(),
         }
     }
 
@@ -194,16 +194,5 @@ impl Target {
 pub fn fingerprint(table: &Table) -> String {
     let mut paths: Vec<String> = table.files().into_iter().map(|file| file.path).collect();
     paths.sort_unstable();
-    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    digest(&paths)
-}
-
-/// A digest of texts, in hexadecimal.
-pub fn digest(parts: &[&str]) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
-    }
-    hex::encode(digest.finalize())
+    Digest::of(paths).hex()
 }

@@ -17,10 +17,7 @@ pub async fn append(
     boundary: Timestamp,
     joint: &mut Joint<'_>,
 ) -> Result<(), Trouble> {
-    let null: Option<Vec<bool>> = half
-        .behind()
-        .map(|values| values.iter().map(|value| *value == Value::Null).collect());
-    let stretch = plan.pages.part(half.part, null.as_deref());
+    let stretch = half.stretch(&plan.pages);
     let unordered = || Trouble::Unwritten(Unwritten("the half has no order".to_owned()));
     let stretch = stretch.ok_or_else(unordered)?;
     let statement = plan.statement(&stretch, joint.wanted()).await?;

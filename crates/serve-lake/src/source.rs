@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use millrace_engine::{Engine, ErrorKind, Limits};
 use millrace_lake::Lake;
+use millrace_model::digest::Digest;
 use millrace_model::{Failure, FailureName};
 use millrace_serve::source::{
     self, Asked, Cursor, Dataset, Half, IndexRead, Joint, LARGEST, Older, Page, Problem, Query,
-    Refusal, Seal, Served, Snapshot, Sort, Source, bad_cursor, sample,
+    Refusal, Seal, Served, Snapshot, Sort, Source, bad_cursor, sample, seal_key,
 };
 use millrace_store::objects::Objects;
 use millrace_store::secrets::Secrets;
 use ring::hmac;
-use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,10 +194,7 @@ impl Inner {
     async fn seal(&self) -> Result<hmac::Key, Problem> {
         let read = async || {
             let secret = self.secrets.get(&self.seal_secret).await?;
-            let mut digest = Sha256::new();
-            digest.update("the seal of Millrace's cursors");
-            digest.update(secret.text());
-            Ok::<_, Failure>(hmac::Key::new(hmac::HMAC_SHA256, &digest.finalize()))
+            Ok::<_, Failure>(seal_key(secret.text().as_bytes()))
         };
         let key = self.seal.get_or_try_init(read).await;
         let key = key.map_err(|failure| {
@@ -370,15 +367,11 @@ impl Source for LakeSource {
             Err(Missing::Table(_)) => return Ok(None),
             Err(Missing::Failed(failure)) => return Err(failure.to_string()),
         };
-        let mut digest = Sha256::new();
-        for version in identity(&read) {
-            digest.update(version.len().to_be_bytes());
-            digest.update(version);
-        }
+        let digest = Digest::of(identity(&read));
         let oldest = read.iter().map(|(_, version)| version.made).min();
         Ok(oldest.map(|as_of| {
             Arc::new(Dataset {
-                identity: digest.finalize().into(),
+                identity: digest.bytes(),
                 as_of,
                 run: None,
                 snapshot: None,

@@ -2,8 +2,8 @@
 
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
+use millrace_model::digest::Digest;
 use millrace_serve::source::{Dataset, Snapshot};
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tokio_postgres::{Error, Row, Statement};
 
@@ -45,15 +45,11 @@ pub async fn read(
     if published.len() < relations.len() {
         return Ok(None);
     }
-    let mut digest = Sha256::new();
-    for table in &published {
-        digest.update(table.identity.len().to_be_bytes());
-        digest.update(&table.identity);
-    }
+    let digest = Digest::of(published.iter().map(|table| &table.identity));
     let oldest = published.into_iter().min_by_key(|table| table.at);
     Ok(oldest.map(|table| {
         Arc::new(Dataset {
-            identity: digest.finalize().into(),
+            identity: digest.bytes(),
             as_of: table.at,
             run: Some(table.run),
             snapshot: None,
@@ -85,18 +81,14 @@ pub async fn read_snapshot(
 pub fn snapshot(row: &Row) -> Result<Option<Snapshot>, Error> {
     let published = Published::of(row)?;
     let recent: &str = row.try_get(8)?;
-    let mut digest = Sha256::new();
-    for part in [&published.identity, recent] {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
-    }
+    let digest = Digest::of([&published.identity, recent]);
     let Ok(rows) = serde_json::from_str(recent) else {
         return Ok(None);
     };
     Ok(Some(Snapshot {
         source: row.try_get(2)?,
         version: row.try_get::<_, i64>(3)?.cast_unsigned(),
-        identity: digest.finalize().into(),
+        identity: digest.bytes(),
         as_of: published.at,
         run: published.run,
         rows,

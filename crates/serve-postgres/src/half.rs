@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::value::Bind;
 use deadpool_postgres::Object;
 use futures::{TryStreamExt, pin_mut};
-use millrace_serve::source::{Half, Joint, Pushed, Snapshot, Value};
+use millrace_serve::source::{Half, Joint, Pushed, Snapshot};
 use tokio_postgres::Statement;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -20,10 +20,7 @@ pub async fn append(
 ) -> Result<Snapshot, Trouble> {
     let told = |error| page::trouble(error, half.behind().is_some());
     let asked = &half.asked;
-    let null: Option<Vec<bool>> = half
-        .behind()
-        .map(|values| values.iter().map(|value| *value == Value::Null).collect());
-    let stretch = plan.pages.part(half.part, null.as_deref());
+    let stretch = half.stretch(&plan.pages);
     let stretch = stretch.ok_or_else(|| Trouble::Other("the half has no order".to_owned()))?;
     let values = asked.arguments.bound(&asked.route.bound).into_iter();
     let behind = half.behind().unwrap_or_default();

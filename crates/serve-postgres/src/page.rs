@@ -67,6 +67,16 @@ impl Trouble {
         }
     }
 
+    /// Whether another connection, or what is prepared anew, may do.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Stale { .. } | Self::Lost(_))
+    }
+
+    /// Whether something may still be on its way on the connection.
+    pub fn leaves_answers(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::Lost(_) | Self::Other(_))
+    }
+
     /// What was prepared does not fit.
     pub fn stale(error: &tokio_postgres::Error) -> Self {
         let missing = error.code() == Some(&SqlState::UNDEFINED_TABLE);

@@ -90,7 +90,9 @@ impl Plan {
             encoders.push(encoder);
         }
         let is_equal = |part: &usize| shape.equal.contains(part);
-        let is_lookup = unique.as_ref().is_some_and(|key| key.iter().all(is_equal));
+        // Without a key, there is nothing that names one row.
+        let key = unique.as_deref().filter(|key| !key.is_empty());
+        let is_lookup = key.is_some_and(|key| key.iter().all(is_equal));
         let kind = |column: usize| shaped.columns()[column].type_();
         let (pages, selected) = Pages::new(
             shape,

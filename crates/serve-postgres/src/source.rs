@@ -155,20 +155,11 @@ impl Source for Postgres {
                     client.set_busy(false);
                     return Err(problem);
                 }
-                Attempt::Failed(Trouble::Stale { .. }) if tries < 3 => {
-                    route.forget_plans();
-                    client.statement_cache.clear();
-                    client.set_busy(false);
-                }
-                Attempt::Failed(Trouble::Lost(_)) if tries < 3 => {}
                 Attempt::Failed(trouble) => {
-                    // Whatever is on its way on the connection shall not meet the next request.
-                    let unsure = matches!(
-                        trouble,
-                        Trouble::TooLarge(_) | Trouble::Lost(_) | Trouble::Other(_)
-                    );
-                    client.set_busy(unsure);
-                    return Err(told(trouble, route));
+                    clean_up(&client, route, &trouble);
+                    if tries == 3 || !trouble.may_pass() {
+                        return Err(told(trouble, route));
+                    }
                 }
             }
         }
@@ -239,19 +230,10 @@ impl Recent for Postgres {
             }
             Err(trouble) => trouble,
         };
-        let again = matches!(trouble, Trouble::Stale { .. } | Trouble::Lost(_));
-        if matches!(trouble, Trouble::Stale { .. }) {
-            route.forget_plans();
-            client.statement_cache.clear();
-        }
-        // Whatever is on its way on the connection shall not meet the next request.
-        let unsure = matches!(
-            trouble,
-            Trouble::TooLarge(_) | Trouble::Lost(_) | Trouble::Other(_)
-        );
-        client.set_busy(unsure);
+        clean_up(&client, route, &trouble);
+        let may_pass = trouble.may_pass();
         let problem = told(trouble, route);
-        Err(if again {
+        Err(if may_pass {
             HalfRefusal::Again(problem)
         } else {
             HalfRefusal::Told(problem)
@@ -270,6 +252,15 @@ async fn plan(client: &Lease, route: &Served, sort: Option<&Sort>) -> Result<Arc
                 Some(_) => Trouble::stale(&error),
             }),
     }
+}
+
+/// Leaves behind what went wrong nothing that the next request would meet.
+fn clean_up(client: &Lease, route: &Served, trouble: &Trouble) {
+    if matches!(trouble, Trouble::Stale { .. }) {
+        route.forget_plans();
+        client.statement_cache.clear();
+    }
+    client.set_busy(trouble.leaves_answers());
 }
 
 fn no_store(refusal: Refusal) -> Problem {

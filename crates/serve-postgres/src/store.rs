@@ -7,9 +7,9 @@ use deadpool_postgres::{
 };
 use millrace_model::Failure;
 use millrace_postgres::{Credentials, failure, is_rejected_login};
+use millrace_serve::source::seal_key;
 use millrace_store::secrets::Secrets;
 use ring::hmac;
-use sha2::{Digest as _, Sha256};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -307,13 +307,10 @@ impl Login {
                     format!("the connection pool was not made: {error}"),
                 )
             })?;
-        let mut digest = Sha256::new();
-        digest.update("the seal of Millrace's cursors");
-        digest.update(&credentials.password);
         Ok(Self {
+            seal: seal_key(credentials.password.as_bytes()),
             credentials,
             pool,
-            seal: hmac::Key::new(hmac::HMAC_SHA256, &digest.finalize()),
         })
     }
 

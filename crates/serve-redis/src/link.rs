@@ -2,9 +2,9 @@
 
 use millrace_model::{Failure, FailureName};
 use millrace_redis::{Connection, login};
+use millrace_serve::source::seal_key;
 use millrace_store::secrets::Secrets;
 use ring::hmac;
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -100,11 +100,8 @@ impl Link {
 
 impl Login {
     fn of(connection: Connection) -> Self {
-        let mut digest = Sha256::new();
-        digest.update("the seal of Millrace's cursors");
-        digest.update(&connection.credentials().password);
         Self {
-            seal: hmac::Key::new(hmac::HMAC_SHA256, &digest.finalize()),
+            seal: seal_key(connection.credentials().password.as_bytes()),
             connection,
         }
     }

@@ -5,13 +5,13 @@ use crate::page::{self, Trouble};
 use crate::plan::Plan;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use millrace_model::digest::Digest;
 use millrace_model::{Failure, FailureName};
 use millrace_redis::{Note, RedisError, cmd, is_away, keys};
 use millrace_serve::source::{
     Asked, Dataset, IndexRead, LARGEST, Page, Problem, Query, Served, Source, bad_cursor,
 };
 use millrace_store::secrets::Secrets;
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -237,25 +237,19 @@ impl Source for Redis {
 /// What tells the rows of now from all others.
 fn identified(note: &Note, now: Timestamp) -> Option<Dataset> {
     let published = note.published.as_ref()?;
-    let mut digest = Sha256::new();
-    let mut part = |text: &str| {
-        digest.update(text.len().to_be_bytes());
-        digest.update(text);
-    };
-    part(&published.source);
-    part(&published.files);
-    part(&published.version.to_string());
-    part(&published.at.to_string());
+    let mut digest = Digest::of([&published.source, &published.files]);
+    digest.part(published.version.to_string());
+    digest.part(published.at.to_string());
     if published.layout.ttl.is_some() {
         // A row expires without anybody writing: within a minute, that is another answer.
-        part(&(now.as_second() / 60).to_string());
+        digest.part((now.as_second() / 60).to_string());
     }
     if note.under_way.is_some() {
         // Some rows are newer than others, and nothing says which.
-        part(&now.as_nanosecond().to_string());
+        digest.part(now.as_nanosecond().to_string());
     }
     Some(Dataset {
-        identity: digest.finalize().into(),
+        identity: digest.bytes(),
         as_of: Timestamp::from_millisecond(published.at.cast_signed()).ok()?,
         snapshot: None,
         run: Some(published.run.clone()),

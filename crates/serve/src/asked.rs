@@ -8,8 +8,8 @@ use crate::routes::Served;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
+use millrace_model::digest::Digest;
 use millrace_store::secrets::Caller;
-use sha2::{Digest as _, Sha256};
 
 /// A request that was understood, of a caller who may ask it.
 #[derive(Debug)]
@@ -66,42 +66,34 @@ impl<'a> Asked<'a> {
     pub fn key(&self, dataset: Option<&Dataset>) -> Key {
         let mut digest = self.digest();
         if let Some(dataset) = dataset {
-            digest.update(dataset.identity);
+            digest.fixed(dataset.identity);
         }
-        digest.update([self.format as u8]);
-        digest.update(self.arguments.limit.to_be_bytes());
-        digest.update(format!("{:?}", self.arguments.fields));
-        digest.update(self.arguments.cursor.as_deref().unwrap_or_default());
-        digest.finalize().into()
+        digest.fixed([self.format as u8]);
+        digest.fixed(self.arguments.limit.to_be_bytes());
+        digest.part(format!("{:?}", self.arguments.fields));
+        digest.part(self.arguments.cursor.as_deref().unwrap_or_default());
+        digest.bytes()
     }
 
     /// What a cursor belongs to: another query, other parameters, other columns or another caller than those it was made
     /// for cannot go on from it, nor another `plan`: the types of what rows are ordered by, and these themselves.
     pub fn scope<'t>(&self, plan: impl Iterator<Item = &'t str>) -> [u8; 32] {
         let mut digest = self.digest();
-        let part = |text: &str| {
-            digest.update(text.len().to_be_bytes());
-            digest.update(text);
-        };
-        plan.for_each(part);
-        digest.finalize().into()
+        plan.for_each(|text| digest.part(text));
+        digest.bytes()
     }
 
-    fn digest(&self) -> Sha256 {
-        let mut digest = Sha256::new();
-        digest.update(self.route.digest);
-        let mut part = |text: &str| {
-            digest.update(text.len().to_be_bytes());
-            digest.update(text);
-        };
-        part(self.caller);
+    fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        digest.fixed(self.route.digest);
+        digest.part(self.caller);
         for column in &self.masked {
-            part(column);
+            digest.part(column);
         }
-        part(&format!("{:?}", self.arguments.sort));
+        digest.part(format!("{:?}", self.arguments.sort));
         for (name, value) in &self.arguments.values {
-            part(name);
-            part(&format!("{value:?}"));
+            digest.part(name);
+            digest.part(format!("{value:?}"));
         }
         digest
     }

@@ -11,6 +11,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
+use sha2::{Digest as _, Sha256};
 
 /// How long a cursor may become before it counts rows instead, in bytes of base64url. API Gateway takes URLs of about
 /// 8 kB.
@@ -24,6 +25,14 @@ pub struct Seal {
     pub key: hmac::Key,
     /// What the cursor belongs to.
     pub scope: [u8; 32],
+}
+
+/// The key of the seals of all who know that secret. What else the secret opens, the key does not tell.
+pub fn seal_key(secret: &[u8]) -> hmac::Key {
+    let mut digest = Sha256::new();
+    digest.update("the seal of Millrace's cursors");
+    digest.update(secret);
+    hmac::Key::new(hmac::HMAC_SHA256, &digest.finalize())
 }
 
 /// How many bytes a seal has.

@@ -4,7 +4,7 @@
 pub use crate::asked::Asked;
 pub use crate::column::{Column, Digits, Kind};
 pub use crate::columnar::Cell;
-pub use crate::cursor::{Cursor, Mark, Seal, Start};
+pub use crate::cursor::{Cursor, Mark, Seal, Start, seal_key};
 pub use crate::dataset::Dataset;
 pub use crate::decimal::Decimal;
 pub use crate::format::{csv_of_json, csv_text};

@@ -4,11 +4,11 @@
 
 use super::rate::Count;
 use millrace_model::definition::endpoint::Rate;
+use millrace_model::digest::Digest;
 use millrace_model::keys;
 use millrace_store::json;
 use millrace_store::objects::{Error, Objects};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -141,13 +141,9 @@ async fn take(
 
 /// What names a quota's object: callers and routes may have names that no key has.
 fn digest((route, caller, length): &Holder) -> String {
-    let mut digest = Sha256::new();
-    for part in [route.as_str(), caller.as_str()] {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
-    }
-    digest.update(length.to_be_bytes());
-    hex::encode(digest.finalize())
+    let mut digest = Digest::of([route, caller]);
+    digest.fixed(length.to_be_bytes());
+    digest.hex()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::asked::Asked;
 use crate::column::Column;
+use crate::pages::{Pages, Stretch};
 use crate::problem::Problem;
 use crate::routes::{Served, Sort};
 use crate::source::Plan;
@@ -24,6 +25,15 @@ pub struct Half<'a> {
 }
 
 impl Half<'_> {
+    /// The rows, of a source whose pages are these. None where they have no order.
+    pub fn stretch(&self, pages: &Pages) -> Option<Stretch> {
+        let is_null = |value: &Value| *value == Value::Null;
+        let null: Option<Vec<bool>> = self
+            .behind()
+            .map(|values| values.iter().map(is_null).collect());
+        pages.part(self.part, null.as_deref())
+    }
+
     /// The values of the row behind which the part begins.
     pub fn behind(&self) -> Option<&[Value]> {
         self.behind.map(|place| place.0.as_slice())
