@@ -5,6 +5,7 @@
 //! second source at the version that the note names. So no row is missing or there twice, whatever is published meanwhile.
 //! A cursor is the last row's place in the order, and says nothing of halves: where it lies is seen anew for each page.
 
+mod fitted;
 mod halves;
 mod joint;
 mod place;
@@ -142,7 +143,8 @@ impl United<'_> {
 
     async fn try_page(&self, asked: &Asked<'_>) -> Result<Page, Problem> {
         let route = asked.route;
-        let known = route.dataset.fresh().flatten();
+        // What a file is made of is of one version: there, what was known a second ago is not looked at.
+        let known = route.dataset.fresh().filter(|_| !asked.is_part).flatten();
         let mut known = known.and_then(|dataset| dataset.snapshot.clone());
         let mut last = Problem::busy();
         for _ in 0..TRIES {

@@ -4,6 +4,7 @@ use crate::asked::Asked;
 use crate::column::Column;
 use crate::columnar::Cell;
 use crate::cursor::Cursor;
+use crate::united::fitted::Fitted;
 use crate::united::place;
 use crate::writer::{Page, Row, Writer};
 
@@ -70,7 +71,8 @@ impl<'a> Joint<'a> {
             self.is_full = true;
             return Ok(Pushed::Full);
         }
-        self.writer.push(row)?;
+        let columns = self.columns;
+        self.writer.push(&Fitted { row, columns })?;
         Ok(if self.writer.is_too_large() {
             Pushed::TooLarge
         } else if self.writer.room() == 0 {
