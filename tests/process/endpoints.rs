@@ -45,7 +45,7 @@ async fn a_query_that_would_scan_fails_the_check_until_its_index_is_published() 
     let said = text(&refused.stdout);
     assert!(!refused.status.success(), "{said}");
     for part in [
-        "endpoints/by_place.yaml: routes./places/{place}/quakes.query",
+        "endpoints/by_place.yaml: routes[/places/{place}/quakes].query",
         "rows of seismology.quakes",
         "the next publish of the table makes the index that it needs, on (place",
         "(cost ",

@@ -1,6 +1,7 @@
 //! A table that a pipeline publishes to Redis as well: pulled, published, tested and served on an author's machine.
 
 use crate::support::{Author, text};
+use millrace_redis::private::PrivateServer;
 use sample::Options;
 use std::fs;
 
@@ -74,4 +75,67 @@ async fn a_row_is_looked_up_that_was_pulled() {
     let expected = "endpoints/looked_up.yaml:6: routes[/looked-up/{id}].key: no pipeline publishes under `quakes:{id}`; did \
          you mean `quake:{id}`?";
     assert!(said.contains(expected), "{said}");
+}
+
+/// What `millrace check --redis` says of the lookup, changed so; none where it says that all is well.
+fn refused(author: &Author, from: &str, to: &str) -> Option<String> {
+    assert!(ENDPOINT.contains(from), "{from}");
+    fs::write(
+        author.path("endpoints/looked_up.yaml"),
+        ENDPOINT.replace(from, to),
+    )
+    .expect("a file");
+    let checked = author.output(&["check", "--redis", "redis.json"]);
+    let said = text(&checked.stdout) + &text(&checked.stderr);
+    (!checked.status.success()).then_some(said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_are_checked_against_what_is_published() {
+    let options = Options {
+        records: 20,
+        ..Options::default()
+    };
+    let sample = sample::start(options).await.expect("the sample source");
+    let author = looked_up(&sample);
+    let redis = PrivateServer::start(None).await.expect("a Redis");
+    fs::write(author.path("redis.json"), redis.reader().to_secret()).expect("a file");
+    let columns = "columns: [id, magnitude, place, occurred_at]";
+    // Of what is not published yet, nothing is known.
+    let more_columns = "columns: [id, depth_in_feet, magnitude, place, occurred_at]";
+    assert_eq!(refused(&author, columns, more_columns), None);
+
+    let mut publish = author.command(&["run", "earthquakes", "--publish"]);
+    let owner = redis.owner().to_secret();
+    let published = publish.env("MILLRACE_SECRET_MILLRACE_REDIS_OWNER", owner);
+    let published = published.output().expect("the command");
+    assert!(published.status.success(), "{}", text(&published.stderr));
+    assert_eq!(refused(&author, columns, columns), None);
+    let place = "endpoints/looked_up.yaml: routes[/looked-up/{id}]: ";
+    for (from, to, expected) in [
+        (
+            columns,
+            more_columns,
+            "`columns` names `depth_in_feet`, which the published table does not have: it has ",
+        ),
+        (
+            "    auth:",
+            "    mask: { depth_in_feet: pii }\n    auth:",
+            "`mask` names `depth_in_feet`, which is no column of the answer",
+        ),
+    ] {
+        let said = refused(&author, from, to).expect("a refusal");
+        assert!(said.contains(place) && said.contains(expected), "{said}");
+        assert!(
+            said.contains("1 routes that cannot be answered well"),
+            "{said}"
+        );
+    }
+
+    drop(redis);
+    let said = refused(&author, columns, columns).expect("a refusal");
+    assert!(said.contains("Redis"), "{said}");
+    fs::write(author.path("redis.json"), "{}").expect("a file");
+    let said = refused(&author, columns, columns).expect("a refusal");
+    assert!(said.contains("host"), "{said}");
 }

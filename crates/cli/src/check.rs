@@ -33,7 +33,8 @@ pub struct Check {
     /// published there.
     #[arg(long, value_name = "FILE")]
     redis: Option<PathBuf>,
-    /// An earlier openapi.json: what the endpoints break of it is named. Columns are compared where a store is given.
+    /// An earlier openapi.json: what the endpoints break of it is named. Columns are compared where their types are known:
+    /// of the store, of Redis where it is given, and of the lake where its tables were made here.
     #[arg(long, value_name = "FILE", requires = "store")]
     against: Option<PathBuf>,
 }
@@ -64,47 +65,23 @@ impl Check {
                 "models that do not fit the tables of the last run",
             ));
         }
-        let findings = lake_routes(workspace, &set).await?;
-        for finding in &findings {
-            println!("{}", told(finding));
+        let checked = self.ask_sources(workspace, &set).await?;
+        for finding in &checked.findings {
+            println!("{}", told(finding, &set));
         }
-        if !findings.is_empty() {
+        if !checked.findings.is_empty() {
             return Ok(not_ok(
-                findings.len(),
-                "routes that do not fit the tables of the last run",
+                checked.findings.len(),
+                "routes that cannot be answered well",
             ));
         }
-        if let Some(redis) = &self.redis {
-            let findings = on_redis(workspace, &set, redis).await?;
-            for finding in &findings {
-                println!("{}", told(finding));
+        if let Some(old) = &self.against {
+            let broken = contract::breaking(&read(old)?, &checked.contract);
+            for line in &broken {
+                println!("{line}");
             }
-            if !findings.is_empty() {
-                return Ok(not_ok(
-                    findings.len(),
-                    "lookups that do not fit what is published to Redis",
-                ));
-            }
-        }
-        if let Some(store) = &self.store {
-            let checked = on_store(workspace, &set, store).await?;
-            for finding in &checked.findings {
-                println!("{}", told(finding));
-            }
-            if !checked.findings.is_empty() {
-                return Ok(not_ok(
-                    checked.findings.len(),
-                    "routes that the store cannot answer well",
-                ));
-            }
-            if let Some(old) = &self.against {
-                let broken = contract::breaking(&read(old)?, &checked.contract);
-                for line in &broken {
-                    println!("{line}");
-                }
-                if !broken.is_empty() {
-                    return Ok(not_ok(broken.len(), "breaking changes"));
-                }
+            if !broken.is_empty() {
+                return Ok(not_ok(broken.len(), "breaking changes"));
             }
         }
         println!(
@@ -116,6 +93,48 @@ impl Check {
         );
         Ok(ExitCode::SUCCESS)
     }
+
+    /// What the stores that were named say of routes, and of those over the lake the tables that were made here.
+    async fn ask_sources(
+        &self,
+        workspace: &Workspace,
+        set: &DefinitionSet,
+    ) -> anyhow::Result<Checked> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let objects = workspace.definitions_in(folder.path()).await?;
+        let given = [(STORE_READER, &self.store), (REDIS_READER, &self.redis)];
+        let secrets = secrets(given)?;
+        let mut sources = Sources::default();
+        let mut routes = set.endpoints.values().flat_map(|endpoint| &endpoint.routes);
+        if routes.any(|route| route.answered_by() == Datasource::Lake) {
+            let lake = sources::lake(&workspace.lake()?, objects.clone(), &secrets)?;
+            sources = sources.and(Datasource::Lake, lake);
+        }
+        if self.store.is_some() {
+            let store = Postgres::new(secrets.clone(), STORE_READER.to_owned());
+            sources = sources.and(Datasource::OperationalStore, store);
+        }
+        if self.redis.is_some() {
+            let redis = Redis::new(secrets.clone(), REDIS_READER.to_owned());
+            sources = sources.and(Datasource::Redis, redis);
+        }
+        let endpoints: Vec<_> = set.endpoints.values().collect();
+        Ok(Serve::new(objects, secrets, sources)
+            .check(&endpoints)
+            .await?)
+    }
+}
+
+/// The secrets of those names that files hold.
+fn secrets(files: [(&str, &Option<PathBuf>); 2]) -> anyhow::Result<Arc<dyn Secrets>> {
+    let mut held = Vec::new();
+    for (name, file) in files {
+        let Some(file) = file else { continue };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        held.push((LocalSecrets::variable(name), text));
+    }
+    Ok(Arc::new(LocalSecrets::new(None, held)))
 }
 
 /// What is wrong with models, as far as the tables tell that were made here.
@@ -130,61 +149,16 @@ async fn on_lake(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<V
     Ok(failures)
 }
 
-/// What is wrong with routes over the lake, as far as the tables tell that were made here.
-async fn lake_routes(workspace: &Workspace, set: &DefinitionSet) -> anyhow::Result<Vec<Finding>> {
-    let routes = || set.endpoints.values().flat_map(|endpoint| &endpoint.routes);
-    if routes().all(|route| route.answered_by() != Datasource::Lake) {
-        return Ok(Vec::new());
-    }
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let objects = workspace.definitions_in(folder.path()).await?;
-    let secrets: Arc<dyn Secrets> = Arc::new(LocalSecrets::new(None, []));
-    let source = sources::lake(&workspace.lake()?, objects.clone(), &secrets)?;
-    let serve = Serve::new(objects, secrets, Sources::of(Datasource::Lake, source));
-    let endpoints: Vec<_> = set.endpoints.values().collect();
-    Ok(serve.check(&endpoints).await?.findings)
-}
-
-fn told(finding: &Finding) -> String {
+fn told(finding: &Finding, set: &DefinitionSet) -> String {
+    let (endpoint, path) = (&finding.endpoint, &finding.path);
+    let mut routes = set.endpoints.values().flat_map(|endpoint| &endpoint.routes);
+    let is_lookup = routes.any(|route| route.path == *path && route.lookup.is_some());
+    // It has no query, and the message names the field.
+    let field = if is_lookup { "" } else { ".query" };
     format!(
-        "endpoints/{}.yaml: routes.{}.query: {}",
-        finding.endpoint, finding.path, finding.message
+        "endpoints/{endpoint}.yaml: routes[{path}]{field}: {}",
+        finding.message
     )
-}
-
-async fn on_store(
-    workspace: &Workspace,
-    set: &DefinitionSet,
-    credentials: &Path,
-) -> anyhow::Result<Checked> {
-    let text = std::fs::read_to_string(credentials)
-        .with_context(|| format!("cannot read {}", credentials.display()))?;
-    let secret = (LocalSecrets::variable(STORE_READER), text);
-    let secrets = Arc::new(LocalSecrets::new(None, [secret]));
-    let source = Postgres::new(secrets.clone(), STORE_READER.to_owned());
-    let sources = Sources::of(Datasource::OperationalStore, source);
-    let serve = Serve::new(workspace.objects()?, secrets, sources);
-    let endpoints: Vec<_> = set.endpoints.values().collect();
-    Ok(serve.check(&endpoints).await?)
-}
-
-async fn on_redis(
-    workspace: &Workspace,
-    set: &DefinitionSet,
-    credentials: &Path,
-) -> anyhow::Result<Vec<Finding>> {
-    let text = std::fs::read_to_string(credentials)
-        .with_context(|| format!("cannot read {}", credentials.display()))?;
-    let secret = (LocalSecrets::variable(REDIS_READER), text);
-    let secrets = Arc::new(LocalSecrets::new(None, [secret]));
-    let source = Redis::new(secrets.clone(), REDIS_READER.to_owned());
-    let serve = Serve::new(
-        workspace.objects()?,
-        secrets,
-        Sources::of(Datasource::Redis, source),
-    );
-    let endpoints: Vec<_> = set.endpoints.values().collect();
-    Ok(serve.check(&endpoints).await?.findings)
 }
 
 fn read(file: &Path) -> anyhow::Result<serde_json::Value> {

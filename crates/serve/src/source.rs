@@ -67,7 +67,7 @@ pub trait Source: Debug + Send + Sync {
 }
 
 /// The sources of the routes, each with what routes call it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     all: Vec<(Datasource, Arc<dyn Source>)>,
     /// The one that answers no route by itself.
