@@ -4,6 +4,8 @@ use crate::support::{Author, text};
 use millrace_redis::private::PrivateServer;
 use sample::Options;
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const ENDPOINT: &str = r#"
 metadata: { name: looked_up, description: One earthquake by its key }
@@ -138,4 +140,57 @@ async fn lookups_are_checked_against_what_is_published() {
     fs::write(author.path("redis.json"), "{}").expect("a file");
     let said = refused(&author, columns, columns).expect("a refusal");
     assert!(said.contains("host"), "{said}");
+}
+
+/// The processes that a process has started, by what they are.
+fn started_by(parent: u32) -> Vec<(u32, String)> {
+    let listed = Command::new("ps")
+        .args(["-A", "-o", "pid=,ppid=,args="])
+        .output()
+        .expect("ps");
+    let parse = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (pid, of) = (
+            words.next()?.parse().ok()?,
+            words.next()?.parse::<u32>().ok()?,
+        );
+        (of == parent).then(|| (pid, words.collect()))
+    };
+    text(&listed.stdout).lines().filter_map(parse).collect()
+}
+
+fn is_there(pid: u32) -> bool {
+    let listed = Command::new("ps").args(["-p", &pid.to_string()]).output();
+    listed.expect("ps").status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_ends_with_a_server_that_is_killed() {
+    let options = Options {
+        records: 5,
+        ..Options::default()
+    };
+    let sample = sample::start(options).await.expect("the sample source");
+    let author = looked_up(&sample);
+    let served = author.serve();
+    let keepers = started_by(served.pid());
+    let of_keepers = keepers.iter().flat_map(|(keeper, _)| started_by(*keeper));
+    let redis: Vec<u32> = of_keepers
+        .filter(|(_, program)| program.contains("redis-server"))
+        .map(|(pid, _)| pid)
+        .collect();
+    assert_eq!(redis.len(), 1, "{keepers:?}");
+    let kill = ["-9", &served.pid().to_string()];
+    assert!(
+        Command::new("kill")
+            .args(kill)
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let until = Instant::now() + Duration::from_secs(10);
+    while is_there(redis[0]) {
+        assert!(Instant::now() < until, "Redis outlives its server");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -193,6 +193,11 @@ pub struct Served {
 }
 
 impl Served {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The answer to a GET with the key.
     pub async fn get(&self, path: &str) -> (u16, Value) {
         let request = reqwest::Client::new()

@@ -7,10 +7,20 @@ use crate::credentials::Credentials;
 use millrace_model::Failure;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Starts the server and ends it when whoever started it has gone, however that came about: then nobody holds the other
+/// end of this shell's input any more. What comes before a line with a dot is the server's configuration.
+const KEEPER: &str = r#"
+config=$(while IFS= read -r line && [ "$line" != . ]; do printf '%s\n' "$line"; done)
+printf '%s\n' "$config" | "$0" - &
+server=$!
+while read -r _; do :; done
+kill -9 "$server"
+"#;
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(10);
 /// Where systems put it, beside what `PATH` names.
@@ -38,12 +48,13 @@ pub enum Error {
     Store(#[from] Failure),
 }
 
-/// A server that runs. It stops when it is dropped.
+/// A server that runs. It stops when it is dropped, and when this process ends without that.
 #[derive(Debug)]
 pub struct PrivateServer {
     binary: PathBuf,
     config: String,
-    child: Child,
+    /// The shell that runs [`KEEPER`].
+    keeper: Child,
     port: u16,
     password: String,
 }
@@ -67,11 +78,11 @@ impl PrivateServer {
              user admin on >{password} +@all ~* &*\n{}\n",
             config.replace("{port}", &port.to_string())
         );
-        let child = run(&binary, &config)?;
+        let keeper = run(&binary, &config)?;
         let server = Self {
             binary,
             config,
-            child,
+            keeper,
             port,
             password,
         };
@@ -108,15 +119,15 @@ impl PrivateServer {
 
     /// Ends it as a crash of its machine would: what was in it is gone.
     pub fn kill(&mut self) -> Result<(), Error> {
-        self.child.kill()?;
-        self.child.wait()?;
+        drop(self.keeper.stdin.take());
+        self.keeper.wait()?;
         Ok(())
     }
 
     /// Starts it again at the same address, with the same users and nothing else in it.
     pub async fn start_again(&mut self) -> Result<(), Error> {
         self.kill()?;
-        self.child = run(&self.binary, &self.config)?;
+        self.keeper = run(&self.binary, &self.config)?;
         self.wait().await
     }
 
@@ -149,18 +160,23 @@ impl Drop for PrivateServer {
     }
 }
 
-/// Starts the program, and tells it its configuration where nobody else sees it: not in a file, nor in its arguments.
+/// Starts the program, and tells it its configuration where nobody else sees it: not in a file, nor in its arguments. What
+/// a terminal tells this process, a Ctrl-C, is not for the server, which is to answer until the end.
 fn run(binary: &Path, config: &str) -> Result<Child, Error> {
-    let mut child = Command::new(binary)
-        .arg("-")
+    let mut keeper = Command::new("sh")
+        .arg("-c")
+        .arg(KEEPER)
+        .arg(binary)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
+    if let Some(stdin) = &mut keeper.stdin {
         stdin.write_all(config.as_bytes())?;
+        stdin.write_all(b"\n.\n")?;
     }
-    Ok(child)
+    Ok(keeper)
 }
 
 fn find(given: Option<&Path>) -> Result<PathBuf, Error> {
