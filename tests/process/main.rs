@@ -15,3 +15,4 @@ mod refused;
 mod store;
 mod support;
 mod tools;
+mod united;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use millrace_model::definition::EndpointTests;
-use millrace_model::definition::parse::{self, Problem};
+use millrace_model::definition::parse::Problem;
 use millrace_model::definition::set::DefinitionSet;
 use millrace_model::keys;
 use millrace_store::objects::{Folder, Objects};
@@ -141,17 +141,8 @@ impl Workspace {
     ) -> anyhow::Result<(Vec<EndpointTests>, Vec<Problem>)> {
         let (mut tests, mut problems) = (Vec::new(), Vec::new());
         for (file, text) in self.files_of("endpoints/tests", "yaml")? {
-            match parse::endpoint_tests(&file, &text) {
-                Ok(found) if set.endpoints.contains_key(&found.endpoint) => tests.push(found),
-                Ok(found) => problems.push(Problem {
-                    message: format!(
-                        "there is no endpoint `{}`: the file has the name of the one that it tests",
-                        found.endpoint
-                    ),
-                    file,
-                    line: None,
-                    field: String::new(),
-                }),
+            match set.endpoint_tests(&file, &text) {
+                Ok(found) => tests.push(found),
                 Err(found) => problems.extend(found),
             }
         }

@@ -184,7 +184,10 @@ pub fn index_needs<'e>(
     let routes = endpoints.into_iter().flat_map(|endpoint| &endpoint.routes);
     for route in routes.filter(|route| route.datasource == Datasource::OperationalStore) {
         let bad = |error| format!("the query of the route {}: {error}", route.path);
-        let query = Query::parse(&route.query).map_err(bad)?;
+        let mut query = Query::parse(&route.query).map_err(bad)?;
+        if route.older.is_some() {
+            query = query.of_recent().map_err(bad)?;
+        }
         let mut queries = Vec::with_capacity(1 + route.sort.len());
         for column in &route.sort {
             // Read backwards, the same index sorts the other way.

@@ -49,7 +49,7 @@ pub async fn check(client: &Lease, route: &Served) -> Result<(), String> {
 
 async fn explain(client: &Lease, route: &Served, sort: Option<&Sort>) -> Result<(), String> {
     let said = |error: tokio_postgres::Error| page::text(&error);
-    let plan = Plan::make(client, route.sql(sort), &route.kinds(), false)
+    let plan = Plan::make(client, route.sql(sort), &route.kinds(), route.is_half)
         .await
         .map_err(|error| format!("PostgreSQL refuses the query: {}", page::text(&error)))?;
     let definition = &route.route;
@@ -204,6 +204,7 @@ async fn needs(
 ) -> Result<Vec<Need>, tokio_postgres::Error> {
     let query = Query::parse(&route.route.query);
     let sorted = query.and_then(|query| match sort {
+        None if route.is_half => query.of_recent(),
         None => Ok(query),
         Some(sort) => query.sorted_by(&sort.column, sort.descending),
     });

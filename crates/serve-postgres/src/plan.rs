@@ -34,23 +34,13 @@ impl source::Plan for Plan {
 }
 
 impl Plan {
-    /// The same with texts in the order of their bytes, as everybody has them, whatever the database's collation is.
-    pub fn by_bytes(mut self) -> Self {
-        let is_text = |place: usize| matches!(self.values[place], Type::TEXT | Type::VARCHAR);
-        for key in self.pages.keys.iter_mut().flatten() {
-            if is_text(key.place) {
-                key.sql.push_str(" COLLATE \"C\"");
-            }
-        }
-        self
-    }
-
-    /// The plan of a query whose parameters are of these kinds; `is_total` says that no two rows are equal in its order.
+    /// The plan of a query whose parameters are of these kinds; `is_half` says that it is asked for the recent rows of its
+    /// table, and that no two of them are equal in its order.
     pub async fn make(
         client: &Object,
         sql: &str,
         kinds: &[Bound],
-        is_total: bool,
+        is_half: bool,
     ) -> Result<Self, Error> {
         let (parameters, statement) = infer(client, sql, kinds).await?;
         let names: Vec<&str> = statement.columns().iter().map(Column::name).collect();
@@ -60,14 +50,31 @@ impl Plan {
         } else {
             client.prepare_typed(&shape.sql, &parameters).await?
         };
-        let unique = if is_total {
+        let unique = if is_half {
             Some(Vec::new())
         } else if shape.single_table {
             primary_key(client, &statement).await?
         } else {
             None
         };
-        Ok(Self::of(&statement, &shaped, &shape, unique, parameters))
+        let plan = Self::of(&statement, &shaped, &shape, unique, parameters);
+        Ok(if is_half { plan.of_recent() } else { plan })
+    }
+
+    /// The same with texts in the order of their bytes, as everybody has them, whatever the database's collation is. A
+    /// recent row has a value of what rows are ordered by first; where others would come is for an index to say, which has
+    /// them where PostgreSQL does unless told otherwise.
+    fn of_recent(mut self) -> Self {
+        let is_text = |place: usize| matches!(self.values[place], Type::TEXT | Type::VARCHAR);
+        for key in self.pages.keys.iter_mut().flatten() {
+            if is_text(key.place) {
+                key.sql.push_str(" COLLATE \"C\"");
+            }
+        }
+        if let Some([first, ..]) = self.pages.keys.as_deref_mut() {
+            first.nulls_first = first.descending;
+        }
+        self
     }
 
     fn of(

@@ -20,7 +20,8 @@ pub async fn read_by(
         .batch_execute("BEGIN; SET LOCAL enable_seqscan = off")
         .await?;
     let sql = query.route.sql(query.sort);
-    let plan = Plan::make(client, sql, &query.route.kinds(), false).await?;
+    let (kinds, is_half) = (query.route.kinds(), query.route.is_half);
+    let plan = Plan::make(client, sql, &kinds, is_half).await?;
     let bound: Vec<Bind<'_>> = query.values.iter().map(|value| Bind(value)).collect();
     let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|value| value as _).collect();
     let mut found = Vec::new();

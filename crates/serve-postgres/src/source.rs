@@ -297,7 +297,7 @@ async fn make_plan(
     sort: Option<&Sort>,
 ) -> Result<Arc<Plan>, tokio_postgres::Error> {
     let plan = Plan::make(client, route.sql(sort), &route.kinds(), route.is_half).await?;
-    let plan = Arc::new(if route.is_half { plan.by_bytes() } else { plan });
+    let plan = Arc::new(plan);
     route.set_plan(sort, plan.clone());
     Ok(plan)
 }

@@ -1,7 +1,7 @@
 //! Whether every route can be answered, and well: asked before a definition is merged.
 
 use crate::routes::Table;
-use crate::{Serve, openapi};
+use crate::{Serve, openapi, united};
 use millrace_model::Failure;
 use millrace_model::definition::Endpoint;
 use serde_json::Value as Json;
@@ -36,7 +36,12 @@ impl Serve {
             // Of two that answer together, the one that knows the columns' types is the last one.
             let datasources = definition.older.into_iter().chain([definition.datasource]);
             for source in datasources.filter_map(|datasource| self.sources.get(datasource)) {
-                if let Err(message) = source.check(route).await? {
+                let half = united::recent_half(route, source).await;
+                let checked = source.check(half.as_ref().unwrap_or(route)).await?;
+                if let Some(plan) = half.and_then(|half| half.plan(None)) {
+                    route.set_plan(None, plan);
+                }
+                if let Err(message) = checked {
                     findings.push(Finding {
                         endpoint: route.endpoint.clone(),
                         path: definition.path.clone(),

@@ -4,7 +4,7 @@ pub use crate::source::IndexRead;
 
 use crate::routes::{Served, Table};
 use crate::source::Query;
-use crate::{Serve, params, problem::Problem, sent};
+use crate::{Serve, params, problem::Problem, sent, united};
 use bytes::Bytes;
 use http::Request;
 use millrace_store::secrets::Caller;
@@ -23,15 +23,16 @@ impl Serve {
         let table = table.map_err(|error| error.to_string())?;
         let asked = asked(&table, request, caller);
         let (route, arguments) = asked.map_err(|problem| problem.detail)?;
+        // Of two, the one that has indexes.
+        let source = self.sources.get(route.route.datasource);
+        let source = source.ok_or_else(|| "its store is not there".to_owned())?;
+        let half = united::recent_half(&route, source).await;
         let query = Query {
-            route: &route,
+            route: half.as_ref().unwrap_or(&route),
             sort: arguments.sort.as_ref(),
             values: arguments.bound(&route.bound),
             limit: arguments.limit,
         };
-        // Of two, the one that has indexes.
-        let source = self.sources.get(route.route.datasource);
-        let source = source.ok_or_else(|| "its store is not there".to_owned())?;
         source.indexes(&query).await
     }
 }

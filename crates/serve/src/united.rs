@@ -103,6 +103,14 @@ pub(crate) struct United<'a> {
     pub older: &'a dyn Older,
 }
 
+/// What a source of recent rows is asked of a route; none where another one is not asked as well, or where the table is not
+/// published so yet.
+pub(crate) async fn recent_half(route: &Served, source: &dyn Source) -> Option<Served> {
+    route.route.older?;
+    let snapshot = source.as_recent()?.snapshot(route).await.ok()??;
+    Halves::recent(route, &snapshot).ok()
+}
+
 fn of_snapshot(snapshot: Snapshot) -> Arc<Dataset> {
     Arc::new(Dataset {
         identity: snapshot.identity,

@@ -5,6 +5,7 @@ use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, TimeUnit};
+use jiff::Timestamp;
 use millrace_lake::{Commit, Lake, WriteKind};
 use millrace_model::definition::Datasource;
 use millrace_model::definition::endpoint_tests::{ColumnKind, TableRows};
@@ -82,7 +83,7 @@ pub async fn lay(
         })?;
         if let Some(recent) = recent(table, set)? {
             let left = client.batch_execute(&recent).await;
-            left.with_context(|| format!("{name} has not the column that `recent` names"))?;
+            left.with_context(|| format!("cannot leave the recent rows alone in {name}"))?;
         }
         client.batch_execute(&format!("ANALYZE {name}")).await?;
     }
@@ -152,43 +153,63 @@ fn definition(table: &TableRows, needs: &[IndexNeed]) -> String {
     sql
 }
 
-/// The statements that leave recent rows alone in a table of which the store has no others, and note it. The rows of tests
-/// do not grow old: all that say how old they are are recent.
+/// The statements that leave recent rows alone in a table of which the store has no others, and note it where the lake
+/// has the others.
 fn recent(table: &TableRows, set: &DefinitionSet) -> anyhow::Result<Option<String>> {
-    let target = format!("{}.{}", table.schema, table.relation);
-    let recent = set.pipelines.values().find_map(|pipeline| {
-        let published = pipeline.published(Datasource::OperationalStore, &target)?;
-        published.recent.clone()
-    });
-    let Some((recent, source)) = recent.zip(in_lake(table, set)) else {
+    let Some(recent) = set.recent(&table.target()) else {
         return Ok(None);
     };
+    let (name, by) = (
+        qualified(&table.schema, &table.relation),
+        identifier(&recent.by),
+    );
+    let mut columns = table.columns.iter();
+    let column = columns.find(|(name, _)| *name == recent.by);
+    let kind = column.map_or(ColumnKind::Timestamp, |(_, kind)| *kind);
+    let from = table.recent_from.map(|from| match kind {
+        ColumnKind::Date => midnight(from),
+        _ => from,
+    });
+    let mut sql = format!("DELETE FROM {name} WHERE {by} IS NULL; ");
+    if let Some(from) = from {
+        let from = literal(&from.to_string());
+        let _ = write!(
+            sql,
+            "DELETE FROM {name} WHERE {by} < {from}::{}; ",
+            of_kind(kind)
+        );
+    }
+    let Some(source) = in_lake(table, set) else {
+        return Ok(Some(sql));
+    };
     let noted = RecentRows {
-        by: recent.by,
-        from: jiff::Timestamp::MIN,
+        by: recent.by.clone(),
+        from: from.unwrap_or(Timestamp::MIN),
         keep: 0,
         key: table.key.clone(),
         undated: true,
     };
     // What is laid in the lake is the first version of a table.
-    Ok(Some(format!(
-        "DELETE FROM {} WHERE {} IS NULL;
-         UPDATE millrace.published SET source = {}, version = 0, recent = {}
-         WHERE schema = {} AND relation = {};",
-        qualified(&table.schema, &table.relation),
-        identifier(&noted.by),
+    let _ = write!(
+        sql,
+        "UPDATE millrace.published SET source = {}, version = 0, recent = {} WHERE schema = {} AND relation = {}",
         literal(&source),
         literal(&serde_json::to_string(&noted)?),
         literal(&table.schema),
         literal(&table.relation)
-    )))
+    );
+    Ok(Some(sql))
+}
+
+fn midnight(moment: Timestamp) -> Timestamp {
+    let second = moment.as_second();
+    Timestamp::from_second(second - second.rem_euclid(86_400)).unwrap_or(moment)
 }
 
 /// The key in the lake of a table that routes may read there.
 fn in_lake(table: &TableRows, set: &DefinitionSet) -> Option<String> {
-    let target = format!("{}.{}", table.schema, table.relation);
     set.pipelines.values().find_map(|pipeline| {
-        let published = pipeline.published(Datasource::Lake, &target)?;
+        let published = pipeline.published(Datasource::Lake, &table.target())?;
         Some(keys::table(&pipeline.name, &published.table))
     })
 }

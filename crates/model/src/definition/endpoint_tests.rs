@@ -1,5 +1,6 @@
 //! Tests of an endpoint: requests, and what is expected of their answers.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,8 +28,18 @@ pub struct TableRows {
     pub columns: Vec<(String, ColumnKind)>,
     /// The columns that name a row.
     pub key: Vec<String>,
+    /// From when on the store has its rows, where it keeps the recent ones alone; none where it has all that say how old
+    /// they are.
+    pub recent_from: Option<Timestamp>,
     /// Its rows: column → value.
     pub rows: Vec<Map<String, Value>>,
+}
+
+impl TableRows {
+    /// The table with its schema, as pipelines publish it.
+    pub fn target(&self) -> String {
+        format!("{}.{}", self.schema, self.relation)
+    }
 }
 
 /// The types of columns.

@@ -44,10 +44,7 @@ pub fn endpoint(file: &str, text: &str) -> Result<Endpoint, Vec<Problem>> {
 
 /// The tests that the text of `file` defines of the endpoint of the file's name, or all that is wrong with them.
 pub fn endpoint_tests(file: &str, text: &str) -> Result<EndpointTests, Vec<Problem>> {
-    let read = located(file, text, |wire, review| {
-        Some(endpoint_tests::validate(wire, stem(file), review))
-    });
-    read.map(|located| located.definition)
+    located_endpoint_tests(file, text).map(|located| located.definition)
 }
 
 pub(crate) use connection::base_url;
@@ -83,6 +80,15 @@ pub(crate) fn located_pipeline(file: &str, text: &str) -> Result<Located<Pipelin
 pub(crate) fn located_endpoint(file: &str, text: &str) -> Result<Located<Endpoint>, Vec<Problem>> {
     located(file, text, |wire, review| {
         endpoint::validate(wire, stem(file), review)
+    })
+}
+
+pub(crate) fn located_endpoint_tests(
+    file: &str,
+    text: &str,
+) -> Result<Located<EndpointTests>, Vec<Problem>> {
+    located(file, text, |wire, review| {
+        Some(endpoint_tests::validate(wire, stem(file), review))
     })
 }
 

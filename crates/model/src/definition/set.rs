@@ -1,5 +1,6 @@
 //! All definitions together, and what only all of them together can tell.
 
+mod endpoint_tests;
 mod lookups;
 mod models;
 mod older;

@@ -77,6 +77,21 @@ impl Query {
         })
     }
 
+    /// The same query as the store of recent rows is asked, all of which have a value of what comes first in their order:
+    /// where others would come says nothing there, and an index need not say it either.
+    pub fn of_recent(&self) -> Result<Self, QueryError> {
+        let mut statements = statements(&self.sql)?;
+        if let [Statement::Query(ast)] = statements.as_mut_slice()
+            && let Some(order_by) = &mut ast.order_by
+            && let OrderByKind::Expressions(sorts) = &mut order_by.kind
+            && let Some(first) = sorts.first_mut()
+        {
+            first.options.nulls_first = None;
+            return Self::of(statements[0].to_string(), self.parameters.clone());
+        }
+        Ok(self.clone())
+    }
+
     /// The output columns that are these of its table; all of that name behind a `*`.
     pub fn outputs_of(&self, columns: &[String]) -> Vec<String> {
         let statements = statements(&self.sql).unwrap_or_default();

@@ -294,6 +294,21 @@ fn a_query_is_sorted_otherwise_and_needs_other_indexes_then() {
     }
 }
 
+#[test]
+fn an_index_of_recent_rows_is_there_wherever_others_would_come() {
+    let query =
+        Query::parse("SELECT id FROM s.t WHERE a = :a ORDER BY at DESC NULLS LAST, id").unwrap();
+    let columns = |query: &Query| -> Vec<String> {
+        let needs = query.indexes().iter();
+        let names = needs
+            .flat_map(|need| &need.columns)
+            .map(|(name, _)| name.clone());
+        names.collect()
+    };
+    assert_eq!(columns(&query), ["a"]);
+    assert_eq!(columns(&query.of_recent().unwrap()), ["a", "at", "id"]);
+}
+
 fn united(sql: &str) -> Result<millrace_model::query::United, String> {
     let query = Query::parse(sql).map_err(|error| error.to_string())?;
     let key = ["name".to_owned(), "id".to_owned()];

@@ -74,13 +74,7 @@ impl Halves {
             tracing::error!(path = route.route.path, %error, "the route has no halves");
             Problem::internal()
         })?;
-        let half = || {
-            let sql = |sort: Option<Sort>| Some(queries.get(&sort)?.query.sql().to_owned());
-            let sorted = queries.keys().flatten();
-            let sorted = sorted.filter_map(|sort| Some((sort.clone(), sql(Some(sort.clone()))?)));
-            route.half(sql(None).unwrap_or_default(), sorted.collect())
-        };
-        let (newer, older) = (half(), half());
+        let (newer, older) = (half(route, &queries), half(route, &queries));
         recent.learn_half(&newer).await?;
         let plan = newer.plan(None).ok_or_else(Problem::unavailable)?;
         let halves = Arc::new(Self {
@@ -92,6 +86,12 @@ impl Halves {
         });
         route.set_plan(None, halves.clone());
         Ok(halves)
+    }
+
+    /// The half of a route that the source of recent rows answers, of which nothing is learnt yet.
+    pub fn recent(route: &Served, snapshot: &Snapshot) -> Result<Served, QueryError> {
+        let queries = queries(route, &snapshot.rows.by, &snapshot.rows.key)?;
+        Ok(half(route, &queries))
     }
 
     /// The query in an order that a caller chose, or in its own.
@@ -116,6 +116,13 @@ impl Halves {
             behind,
         }
     }
+}
+
+fn half(route: &Served, queries: &BTreeMap<Option<Sort>, United>) -> Served {
+    let sql = |sort: Option<Sort>| Some(queries.get(&sort)?.query.sql().to_owned());
+    let sorted = queries.keys().flatten();
+    let sorted = sorted.filter_map(|sort| Some((sort.clone(), sql(Some(sort.clone()))?)));
+    route.half(sql(None).unwrap_or_default(), sorted.collect())
 }
 
 fn queries(

@@ -5,6 +5,9 @@ use super::value;
 use crate::definition::endpoint_tests::{Asker, EndpointTest, EndpointTests, Expected, TableRows};
 use crate::definition::problem::{Path, Review};
 use crate::definition::wire::endpoint_tests::{CallerForm, EndpointTestsFile, TableForm, TestForm};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 
 pub(super) fn validate(
@@ -66,13 +69,25 @@ fn table(
             });
         }
     }
+    let recent_from = form.recent_from.as_deref();
+    let recent_from =
+        recent_from.and_then(|text| review.accept(&at.field("recent_from"), moment(text)));
     TableRows {
         schema,
         relation,
         columns: form.columns.into_iter().collect(),
         key: form.key,
+        recent_from,
         rows: form.rows,
     }
+}
+
+/// A moment; of a day, its midnight in UTC.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let midnight = |day: Date| Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    let moment = text.parse().ok();
+    let moment = moment.or_else(|| text.parse().ok().and_then(midnight));
+    moment.ok_or_else(|| "a moment is written like 2026-03-01T00:00:00Z, or 2026-03-01".to_owned())
 }
 
 fn test(form: TestForm, at: &Path, review: &mut Review<'_, '_>) -> Option<EndpointTest> {
@@ -160,6 +175,7 @@ tables:
   s.quakes:
     columns: { id: string, magnitude: double }
     key: [id]
+    recent_from: 2026-03-01
     rows: [{ id: a, magnitude: 5 }, { id: b }]
 tests:
   - { name: strong, get: /quakes, params: { min_magnitude: 5 }, rows: [{ id: a }], index: [magnitude] }
@@ -176,6 +192,8 @@ tests:
         let tests = parse::endpoint_tests("endpoints/tests/quakes.yaml", SOUND).unwrap();
         assert_eq!(tests.endpoint, "quakes");
         assert_eq!(tests.tables[0].columns[1].1, ColumnKind::Double);
+        let from = tests.tables[0].recent_from.unwrap();
+        assert_eq!(from.to_string(), "2026-03-01T00:00:00Z");
         assert_eq!(tests.tests[0].path, "/quakes");
         assert!(matches!(
             tests.tests[1].expected,
@@ -213,6 +231,11 @@ tests:
                 "reads no index",
             ),
             ("magnitude: double", "magnitude: float", "double"),
+            (
+                "recent_from: 2026-03-01",
+                "recent_from: 1w",
+                "2026-03-01T00:00:00Z",
+            ),
             (
                 "min_magnitude: 5 }",
                 "min_magnitude: 5 }, expect: 3",

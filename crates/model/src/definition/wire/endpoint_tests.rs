@@ -31,6 +31,10 @@ pub(crate) struct TableForm {
     /// The columns that name a row.
     #[serde(default)]
     pub(crate) key: Vec<String>,
+    /// From when on the store has its rows, where the pipeline keeps the recent ones there: rows before it are in the lake
+    /// alone. Unless said otherwise, the store has all rows that say how old they are.
+    #[schemars(example = &"2026-03-01T00:00:00Z")]
+    pub(crate) recent_from: Option<String>,
     /// Its rows. A column that a row does not name is NULL.
     pub(crate) rows: Vec<Map<String, Value>>,
 }
