@@ -232,7 +232,7 @@ async fn what_was_published_is_checked_and_tested_by_halves() {
     let said = text(&refused.stdout);
     assert!(!refused.status.success(), "{said}");
     for part in [
-        "endpoints/by_place.yaml: routes./places/{place}/quakes.query: ",
+        "endpoints/by_place.yaml: routes[/places/{place}/quakes].query: ",
         "rows of seismology.quakes",
         "the next publish of the table makes the index that it needs, on (place",
     ] {
