@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
-from cloud import Cloud
-
-from localcloud.instance import REGION
+from cloud import Cloud, refused
 
 #: Where the rows of the pipeline `looked_up` are looked up.
 ROUTE = "/looked-up"
@@ -74,20 +69,20 @@ def test_a_tag_is_good_until_the_next_publish(cloud: Cloud, published: dict[str,
 
 def test_the_function_that_looks_up_may_do_nothing_else(cloud: Cloud, published: dict[str, float | None]) -> None:
     look_up(cloud, next(iter(published)))
-    secrets = client_of(cloud, "serve-redis", "secretsmanager")
+    secrets = cloud.client_of("serve-redis", "secretsmanager")
     reader = json.loads(secrets.get_secret_value(SecretId="millrace/redis/reader")["SecretString"])
     assert reader["username"] == "reader"
     for secret in ("millrace/redis/owner", "millrace/store/owner", "millrace/store/reader", "millrace/operators"):
         assert refused(secrets.get_secret_value, SecretId=secret), secret
     assert refused(secrets.put_secret_value, SecretId="millrace/redis/reader", SecretString="{}")
-    lake = client_of(cloud, "serve-redis", "s3")
+    lake = cloud.client_of("serve-redis", "s3")
     lake.get_object(Bucket=cloud.bucket, Key="definitions/endpoints/looked_up.yaml")
     assert refused(lake.get_object, Bucket=cloud.bucket, Key=next(iter(cloud.keys(TABLE))))
     assert refused(lake.list_objects_v2, Bucket=cloud.bucket, Prefix="tables/")
     assert refused(lake.put_object, Bucket=cloud.bucket, Key="definitions/endpoints/mine.yaml", Body=b"")
     # What serves the store knows no Redis.
     cloud.call("GET", "/quakes", key=cloud.consumer, query={"limit": 1})
-    assert refused(client_of(cloud, "serve", "secretsmanager").get_secret_value, SecretId="millrace/redis/reader")
+    assert refused(cloud.client_of("serve", "secretsmanager").get_secret_value, SecretId="millrace/redis/reader")
 
 
 def test_redis_lets_its_users_do_what_is_theirs(cloud: Cloud, published: dict[str, float | None]) -> None:
@@ -110,32 +105,6 @@ def look_up(cloud: Cloud, key: str) -> Any:
     answer = cloud.call("GET", f"{ROUTE}/{key}", key=cloud.consumer)
     assert answer.status == 200, answer
     return answer
-
-
-def client_of(cloud: Cloud, function: str, service: str) -> Any:
-    """A client with what a function that runs has of its role."""
-    worker = cloud.workers([function])[0]
-    environment = dict(
-        variable.decode().split("=", 1) for variable in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0") if variable
-    )
-    return boto3.client(
-        service,
-        endpoint_url=cloud.instance.url,
-        region_name=REGION,
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=environment.get("AWS_SESSION_TOKEN"),
-    )
-
-
-def refused(call: Any, **arguments: str | bytes) -> bool:
-    """Whether IAM refuses it; anything else than that is an error."""
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException"), error
-        return True
-    return False
 
 
 def ask(cloud: Cloud, user: str, command: str) -> str:

@@ -283,7 +283,7 @@ async fn callers_see_their_own_rows_and_columns_and_nobody_elses() {
 async fn who_asks_too_often_is_told_when_to_come_back() {
     let place = published().await;
     place.secret("millrace/tenants", &serde_json::from_str(SECRETS).unwrap());
-    let more = "    auth: { secret_path: aws::secret/millrace/tenants }\n    rate_limit: 3/h\n    quota: 100/d\n";
+    let more = "    auth: { secret_path: aws::secret/millrace/tenants }\n    rate_limit: 3/h\n    quota: 100/m\n";
     place
         .route("few", "/few", "SELECT id FROM s.people ORDER BY id", more)
         .await;

@@ -4,10 +4,17 @@ use super::{Error, at};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, symlink,
+};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// What the names of folders begin with that stand for those that the server's user cannot reach.
+const STAND_IN: &str = "millrace-postgres-";
+/// The link in such a folder to the one that it stands for.
+const STANDS_FOR: &str = "stands-for";
 
 /// The user that runs the server.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +53,9 @@ impl RunAs {
             dir
         } else {
             let digest = hex::encode(&Sha256::digest(dir.as_os_str().as_encoded_bytes())[..8]);
-            let stand_in = std::env::temp_dir().join(format!("millrace-postgres-{digest}"));
+            let temporary = std::env::temp_dir();
+            remove_orphans(&temporary);
+            let stand_in = temporary.join(format!("{STAND_IN}{digest}"));
             fs::create_dir_all(&stand_in).map_err(at(&stand_in))?;
             // The folder for temporary files is everybody's: somebody else's folder of that name is not used.
             let owner = fs::symlink_metadata(&stand_in).map_err(at(&stand_in))?;
@@ -55,6 +64,12 @@ impl RunAs {
                     "it belongs to somebody else; remove it",
                 )));
             }
+            let stands_for = stand_in.join(STANDS_FOR);
+            let link = match fs::read_link(&stands_for) {
+                Ok(_) => Ok(()),
+                Err(_) => symlink(&dir, &stands_for),
+            };
+            link.map_err(at(&stands_for))?;
             stand_in
         };
         chown(&dir, Some(self.uid), Some(self.gid)).map_err(at(&dir))?;
@@ -65,6 +80,22 @@ impl RunAs {
     /// Makes a command run as this user. The standard library drops root's supplementary groups as it does.
     pub fn apply(self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
+    }
+}
+
+/// Removes the folders that stood for others which are gone: nobody finds them any more. What cannot be removed stays, as
+/// does what a server still runs in.
+fn remove_orphans(temporary: &Path) {
+    for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_stand_in = name.to_string_lossy().starts_with(STAND_IN);
+        let stand_in = entry.path();
+        let stands_for = fs::read_link(stand_in.join(STANDS_FOR));
+        let is_orphan = stands_for.is_ok_and(|dir| matches!(dir.try_exists(), Ok(false)));
+        let runs = stand_in.join("data/postmaster.pid").exists();
+        if is_stand_in && is_orphan && !runs {
+            fs::remove_dir_all(&stand_in).ok();
+        }
     }
 }
 
@@ -100,6 +131,27 @@ pub fn write_private(path: &Path, text: &str, owner: Option<&RunAs>) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_for_a_folder_that_is_gone_goes_too() {
+        let temporary = tempfile::tempdir().unwrap();
+        let stand_in = |name: &str, dir: &Path| {
+            let stand_in = temporary.path().join(format!("{STAND_IN}{name}"));
+            fs::create_dir_all(stand_in.join("data")).unwrap();
+            symlink(dir, stand_in.join(STANDS_FOR)).unwrap();
+            stand_in
+        };
+        let gone = temporary.path().join("gone");
+        let (orphan, runs) = (stand_in("orphan", &gone), stand_in("runs", &gone));
+        File::create(runs.join("data/postmaster.pid")).unwrap();
+        let known = stand_in("known", temporary.path());
+        let other = temporary.path().join("other");
+        fs::create_dir(&other).unwrap();
+        symlink(&gone, other.join(STANDS_FOR)).unwrap();
+        remove_orphans(temporary.path());
+        assert!(!orphan.exists());
+        assert!(runs.exists() && known.exists() && other.exists());
+    }
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {
