@@ -10,6 +10,12 @@ locals {
   served_prefixes = [for prefix, is_used in { "exports/" = local.has_exports, "quotas/" = module.catalog.quotas } : prefix if is_used]
   served_objects  = [for prefix in local.served_prefixes : "${prefix}*"]
 
+  # Where serve is not the only one that answers routes, the others note what theirs answer when it leaves a notice.
+  noting       = module.catalog.noting
+  read_notes   = [for notes in ["contract/*.json"] : notes if length(local.noting) > 0]
+  left_notices = [for datasource in values(local.noting) : "contract/${datasource}.todo"]
+  own_notes    = { for function, datasource in local.noting : function => ["contract/${datasource}.json"] }
+
   lake_prefixes = {
     trigger   = ["definitions/", "runs/", "gates/", "idempotency/"]
     ingest    = ["definitions/pinned/", "raw/", "state/", "dead/", "limits/", "leases/", "runs/"]
@@ -29,7 +35,7 @@ locals {
     transform   = ["definitions/pinned/*", "raw/*", "state/*", "tables/*", "quarantine/*", "runs/*"]
     refine      = ["definitions/pinned/*", "tables/*", "quarantine/*", "runs/*"]
     publish     = ["definitions/pinned/*", "tables/*", "runs/*"]
-    serve       = concat(["definitions/endpoints/*"], local.served_objects)
+    serve       = concat(["definitions/endpoints/*"], local.served_objects, local.read_notes)
     serve-lake  = concat(["definitions/endpoints/*", "definitions/pipelines/*", "tables/*"], local.served_objects)
     serve-redis = concat(["definitions/endpoints/*"], local.served_objects)
   }
@@ -40,9 +46,9 @@ locals {
     transform   = ["tables/*", "quarantine/*", "runs/*"]
     refine      = ["tables/*", "quarantine/*", "runs/*"]
     publish     = ["runs/*"]
-    serve       = local.served_objects
-    serve-lake  = local.served_objects
-    serve-redis = local.served_objects
+    serve       = concat(local.served_objects, local.left_notices)
+    serve-lake  = concat(local.served_objects, lookup(local.own_notes, "serve-lake", []))
+    serve-redis = concat(local.served_objects, lookup(local.own_notes, "serve-redis", []))
   }
 
   # Of two writers of one segment the loser removes its bytes; so does a table's writer whose commit did not come about.

@@ -109,30 +109,38 @@ resource "aws_s3_bucket_lifecycle_configuration" "lake" {
   depends_on = [aws_s3_bucket_versioning.lake]
 }
 
-# Whoever asks for a whole answer leaves a notice in the lake, and the function that reads the datasource is told of it.
+# Who wants something of a function that reads a datasource leaves a notice in the lake, and the function is told of it: a
+# whole answer as files, or what its routes answer, for the contract.
+locals {
+  notices = concat(
+    [for function, datasource in module.catalog.exports : { function = function, prefix = "exports/", suffix = "/${datasource}.todo" }],
+    [for function, datasource in module.catalog.noting : { function = function, prefix = "contract/", suffix = "${datasource}.todo" }],
+  )
+}
+
 resource "aws_s3_bucket_notification" "lake" {
-  count = local.has_exports ? 1 : 0
+  count = length(local.notices) > 0 ? 1 : 0
 
   bucket = aws_s3_bucket.lake.id
 
   dynamic "lambda_function" {
-    for_each = module.catalog.exports
+    for_each = local.notices
 
     content {
-      lambda_function_arn = aws_lambda_function.this[lambda_function.key].arn
+      lambda_function_arn = aws_lambda_function.this[lambda_function.value.function].arn
       events              = ["s3:ObjectCreated:*"]
-      filter_prefix       = "exports/"
-      filter_suffix       = "/${lambda_function.value}.todo"
+      filter_prefix       = lambda_function.value.prefix
+      filter_suffix       = lambda_function.value.suffix
     }
   }
 
-  depends_on = [aws_lambda_permission.exports]
+  depends_on = [aws_lambda_permission.notices]
 }
 
-resource "aws_lambda_permission" "exports" {
-  for_each = module.catalog.exports
+resource "aws_lambda_permission" "notices" {
+  for_each = toset(local.notices[*].function)
 
-  statement_id   = "exports"
+  statement_id   = "notices"
   action         = "lambda:InvokeFunction"
   function_name  = aws_lambda_function.this[each.key].function_name
   principal      = "s3.amazonaws.com"

@@ -41,6 +41,13 @@ locals {
     if anytrue([for route in local.routes : route.export && route.function == function])
   }
 
+  # The functions that note what their routes answer, and the datasource that each reads: serve answers for the contract of
+  # all routes, and knows the columns of its own alone.
+  noting = {
+    for function, datasource in { serve-lake = "lake", serve-redis = "redis" } : function => datasource
+    if contains([for route in local.routes : route.function], function)
+  }
+
   # How every endpoint's route pages.
   paging = [
     { name = "limit", in = "query", required = false, schema = { type = "integer", format = "int64" } },

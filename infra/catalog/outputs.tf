@@ -43,6 +43,11 @@ output "exports" {
   value       = local.exports
 }
 
+output "noting" {
+  description = "The functions that are notified to note what their routes answer, for the contract: function => the datasource that it reads."
+  value       = local.noting
+}
+
 output "functions" {
   description = "The functions: description, memory, timeout, which value each environment variable gets."
   value       = local.functions

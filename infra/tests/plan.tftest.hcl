@@ -207,11 +207,32 @@ run "in_the_lake" {
       } == {
       ListLake               = [""]
       ReadLake               = ["/definitions/endpoints/*", "/definitions/pipelines/*", "/tables/*"]
+      WriteLake              = ["/contract/lake.json"]
       ReadSecrets            = ["millrace/consumers-??????", "millrace/readers-??????", "millrace/serve/seal-??????"]
       ListEarlierDefinitions = [""]
       ReadEarlierDefinitions = ["/definitions/endpoints/*"]
     }
-    error_message = "It reads tables, definitions and its secrets, and writes nothing."
+    error_message = "It reads tables, definitions and its secrets, and writes what its routes answer."
+  }
+
+  assert {
+    condition = {
+      for statement in jsondecode(aws_iam_role_policy.function["serve"].policy).Statement :
+      statement.Sid => [for resource in statement.Resource : regex("[^:]*$", trimprefix(resource, "arn:aws:s3:::millrace-lake-111122223333-eu-central-1"))]
+      if contains(["ReadLake", "WriteLake"], statement.Sid)
+      } == {
+      ReadLake  = ["/definitions/endpoints/*", "/contract/*.json"]
+      WriteLake = ["/contract/lake.todo"]
+    }
+    error_message = "What answers for the contract reads what others note for it, and may ask them to."
+  }
+
+  assert {
+    condition = (
+      [for notified in aws_s3_bucket_notification.lake[0].lambda_function : "${notified.filter_prefix}…${notified.filter_suffix}"] == ["contract/…lake.todo"]
+      && keys(aws_lambda_permission.notices) == ["serve-lake"]
+    )
+    error_message = "The function over the lake is told when it is asked."
   }
 }
 
@@ -245,11 +266,13 @@ run "united" {
       }
       } == {
       serve = {
-        ReadLake    = ["/definitions/endpoints/*"]
+        ReadLake    = ["/definitions/endpoints/*", "/contract/*.json"]
+        WriteLake   = ["/contract/lake.todo"]
         ReadSecrets = ["millrace/consumers-??????", "millrace/store/reader-??????"]
       }
       serve-lake = {
         ReadLake    = ["/definitions/endpoints/*", "/definitions/pipelines/*", "/tables/*"]
+        WriteLake   = ["/contract/lake.json"]
         ReadSecrets = ["millrace/consumers-??????", "millrace/serve/seal-??????", "millrace/store/reader-??????"]
       }
     }
@@ -291,11 +314,14 @@ run "looked_up" {
 
   assert {
     condition = (
-      !strcontains(aws_iam_role_policy.function["serve-redis"].policy, "s3:Put")
+      flatten([
+        for statement in jsondecode(aws_iam_role_policy.function["serve-redis"].policy).Statement : statement.Resource
+        if statement.Sid == "WriteLake"
+      ]) == ["arn:aws:s3:::millrace-lake-111122223333-eu-central-1/contract/redis.json"]
       && !strcontains(aws_iam_role_policy.function["serve-redis"].policy, "tables/")
-      && !strcontains(aws_iam_role_policy.function["serve"].policy, "redis")
+      && !strcontains(aws_iam_role_policy.function["serve"].policy, "secret:millrace/redis")
     )
-    error_message = "It writes nothing and sees no tables, and serve knows no Redis."
+    error_message = "It writes what its routes answer and sees no tables, and serve knows no Redis."
   }
 }
 
@@ -393,7 +419,7 @@ run "one_more_endpoint" {
 
   assert {
     condition = (
-      aws_s3_bucket_notification.lake[0].lambda_function[0].filter_suffix == "/operational_store.todo" && aws_lambda_permission.exports["serve"].source_account == "111122223333"
+      aws_s3_bucket_notification.lake[0].lambda_function[0].filter_suffix == "/operational_store.todo" && aws_lambda_permission.notices["serve"].source_account == "111122223333"
       && [for rule in aws_s3_bucket_lifecycle_configuration.lake[0].rule : rule.expiration[0].days if rule.id == "exports"] == [1]
     )
     error_message = "serve is told of what is asked for as files, and these are gone behind a day."

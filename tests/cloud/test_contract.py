@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 
-from cloud import ROOT, Cloud
+from cloud import ROOT, Cloud, until
 
 from localcloud import api
 
@@ -19,6 +20,33 @@ CHECKS = (
     "response_schema_conformance,negative_data_rejection,positive_data_acceptance"
 )
 CONFIGURATION = "\n[phases.coverage]\nunexpected-methods = []\n"
+
+
+def test_every_route_has_its_types_whichever_function_answers_it(cloud: Cloud) -> None:
+    for pipeline in ("queued", "looked_up", "united"):
+        cloud.succeed(pipeline)
+    magnitude = {"id": "string", "magnitude": "number"}
+    expected = {
+        "/in-the-lake": magnitude,
+        "/looked-up/{id}": magnitude,
+        "/united": magnitude | {"occurred_at": "string"},
+    }
+
+    def learnt() -> dict[str, dict[str, str]]:
+        paths = cloud.call("GET", "/openapi.json").body["paths"]
+        contents = {path: paths[path]["get"]["responses"]["200"]["content"]["application/json"] for path in expected}
+        assert all(set(content["example"]["data"][0]) == set(expected[path]) for path, content in contents.items() if "example" in content)
+        rows = {path: content["schema"]["properties"]["data"]["items"] for path, content in contents.items()}
+        return {
+            path: {name: column["type"][0] for name, column in row.get("properties", {}).items()} for path, row in rows.items()
+        }
+
+    # What was noted before the tables were there is asked for again when it is ten seconds old.
+    told = until(lambda: known if (known := learnt()) == expected else None, patience=40)
+    assert told == expected
+    (note,) = cloud.keys("contract/lake.json")
+    noted = json.loads(cloud.s3().get_object(Bucket=cloud.bucket, Key=note)["Body"].read())
+    assert "/in-the-lake" in noted["rows"] and "/quakes" not in noted["rows"], noted
 
 
 def test_requests_made_of_the_document_are_answered_as_it_says(cloud: Cloud, tmp_path: Path) -> None:

@@ -152,6 +152,24 @@ pub fn export_of_notice(key: &str) -> Option<&str> {
     Some(notice.split_once('/')?.0)
 }
 
+/// The folder of what functions note of their routes for the contract, with a slash at the end.
+const CONTRACT: &str = "contract/";
+
+/// What whoever reads that datasource notes of its routes.
+pub fn contract(datasource: &str) -> String {
+    format!("{CONTRACT}{datasource}.json")
+}
+
+/// Asks whoever reads that datasource for such a note.
+pub fn contract_notice(datasource: &str) -> String {
+    format!("{CONTRACT}{datasource}.todo")
+}
+
+/// The datasource of which the notice at that key asks for a note.
+pub fn contract_of_notice(key: &str) -> Option<&str> {
+    key.strip_prefix(CONTRACT)?.strip_suffix(".todo")
+}
+
 /// A run's entry in the ledger.
 pub fn run(run: &RunId) -> String {
     format!("runs/{}/{run}.json", run.pipeline())

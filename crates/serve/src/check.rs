@@ -1,5 +1,6 @@
 //! Whether every route can be answered, and well: asked before a definition is merged.
 
+use crate::noted::Rows;
 use crate::routes::Table;
 use crate::{Serve, openapi, united};
 use millrace_model::Failure;
@@ -50,7 +51,7 @@ impl Serve {
                 }
             }
         }
-        let contract = serde_json::from_slice(&openapi::document(&table.routes));
+        let contract = serde_json::from_slice(&openapi::document(&table.routes, &Rows::new()));
         Ok(Checked {
             findings,
             contract: contract.unwrap_or_default(),

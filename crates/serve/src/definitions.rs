@@ -99,6 +99,11 @@ impl Definitions {
         }
     }
 
+    /// Their routes as they are now.
+    pub async fn newest(&self) -> Result<Arc<Table>, Error> {
+        self.look(self.files.lock().await).await
+    }
+
     fn current(&self) -> Option<Current> {
         self.current
             .read()

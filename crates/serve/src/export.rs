@@ -160,10 +160,10 @@ impl Serve {
     }
 
     /// Makes the files of the export of which the notice at that key tells.
-    pub async fn make_notified(&self, key: &str) -> Result<(), Failure> {
+    pub async fn make_noticed(&self, key: &str) -> Result<(), Failure> {
         let id = keys::export_of_notice(key).and_then(|id| Uuid::parse_str(id).ok());
         let Some(id) = id else {
-            let message = format!("`{key}` is not an export's notice");
+            let message = format!("`{key}` is no notice");
             return Err(Failure::new(FailureName::Internal, message));
         };
         self.make_export(id).await
@@ -171,7 +171,7 @@ impl Serve {
 
     /// Makes an export's files beside everything else, where nobody is notified of it.
     fn make_behind(&self, id: Uuid) {
-        if !self.makes_exports {
+        if self.by_notice {
             return;
         }
         let serve = self.clone();

@@ -19,6 +19,7 @@ mod definitions;
 mod docs;
 mod export;
 mod format;
+mod noted;
 mod openapi;
 mod pages;
 mod params;
@@ -40,8 +41,10 @@ use cache::Cache;
 use definitions::Definitions;
 use http::{Method, Request, Response};
 use millrace_model::definition::endpoint::Route;
+use millrace_model::{Failure, keys};
 use millrace_store::objects::Objects;
 use millrace_store::secrets::{Caller, Secrets};
+use noted::Vain;
 use problem::Problem;
 use routes::{Served, Table};
 use source::Sources;
@@ -61,8 +64,10 @@ pub struct Serve {
     quotas: Arc<Quotas>,
     cache: Arc<Cache>,
     sources: Sources,
-    /// Whether this process makes the files of exports; where it does not, somebody else is notified.
-    makes_exports: bool,
+    vain: Arc<Vain>,
+    /// Whether the lake notifies functions of what they are to do behind an answer; where it does not, this process does
+    /// what it can by itself.
+    by_notice: bool,
 }
 
 impl Serve {
@@ -76,16 +81,26 @@ impl Serve {
             cache: Arc::default(),
             sources,
             objects,
-            makes_exports: true,
+            vain: Arc::default(),
+            by_notice: false,
         }
     }
 
-    /// Leaves the files of exports to those whom the lake notifies of them ([`Serve::make_notified`]): a Lambda stands still
-    /// between two requests.
+    /// Leaves what is to be done behind an answer to those whom the lake notifies of it ([`Serve::do_noticed`],
+    /// [`Serve::make_noticed`]): a Lambda stands still between two requests.
     #[must_use]
-    pub fn notified_of_exports(mut self) -> Self {
-        self.makes_exports = false;
+    pub fn by_notice(mut self) -> Self {
+        self.by_notice = true;
         self
+    }
+
+    /// Does what the notice at that key tells of: makes the files of an export, or notes what routes answer. Whoever answers
+    /// for the contract needs no note of its own, and makes exports alone.
+    pub async fn do_noticed(&self, key: &str) -> Result<(), Failure> {
+        match keys::contract_of_notice(key) {
+            Some(datasource) => self.note_rows(datasource).await,
+            None => self.make_noticed(key).await,
+        }
     }
 
     /// The same endpoints for several threads, each with its share of the sources; fewer where there is not enough of
@@ -204,9 +219,10 @@ impl Serve {
             Some((route, in_path)) => self.serve(&route, &in_path, request, known).await,
             None if path == "/openapi.json" => {
                 self.plan_all(&table.routes).await;
+                let others = self.rows_of_others(&table.routes).await;
                 Ok(answer::document(
                     "application/json",
-                    openapi::document(&table.routes),
+                    openapi::document(&table.routes, &others),
                 ))
             }
             None => Ok(docs::page()),

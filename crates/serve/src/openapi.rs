@@ -4,22 +4,24 @@ mod exports;
 
 use crate::column::{Column, Kind};
 use crate::format::Format;
+use crate::noted::Rows;
 use crate::params::{
     self, DEFAULT_LIMIT, LONGEST_CURSOR, LONGEST_VALUE, MAX_LIMIT, MOST_VALUES, MOST_VALUES_IN_BODY,
 };
 use crate::routes::Served;
-use crate::source::Plan;
 use crate::value;
 use bytes::Bytes;
 use millrace_model::definition::endpoint::{Auth, Param, ParamType};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// The document of these routes.
-pub fn document(routes: &[Arc<Served>]) -> Bytes {
+/// The document of these routes, and of what others say the rows of theirs are.
+pub fn document(routes: &[Arc<Served>], others: &Rows) -> Bytes {
     let mut paths = Map::new();
     for route in routes {
-        paths.insert(route.route.path.clone(), operations(route));
+        let path = &route.route.path;
+        let rows = rows(route).or_else(|| others.get(path).cloned());
+        paths.insert(path.clone(), operations(route, rows.as_ref()));
     }
     if routes.iter().any(|route| route.route.export) {
         paths.insert("/exports/{export}".to_owned(), exports::operations());
@@ -58,12 +60,20 @@ pub fn document(routes: &[Arc<Served>]) -> Bytes {
     serde_json::to_vec(&document).unwrap_or_default().into()
 }
 
+/// What the rows of a route are, as far as its source has said so: `schema` of a row, and `example` of an answer.
+pub fn rows(route: &Served) -> Option<Value> {
+    let plan = route.plan(None)?;
+    let columns = plan.columns();
+    let chosen = !route.route.fields.is_empty();
+    Some(json!({ "schema": row(columns, chosen), "example": example(columns) }))
+}
+
 /// The operations of a route, by method.
-fn operations(route: &Served) -> Value {
+fn operations(route: &Served, rows: Option<&Value>) -> Value {
     let mut operations = Map::new();
     for method in &route.route.methods {
         let method = method.to_ascii_lowercase();
-        operations.insert(method.clone(), operation(route, &method));
+        operations.insert(method.clone(), operation(route, rows, &method));
     }
     Value::Object(operations)
 }
@@ -137,7 +147,7 @@ fn body(parameters: &[Value]) -> Value {
     json!({ "required": true, "content": { "application/json": { "schema": schema } } })
 }
 
-fn operation(route: &Served, method: &str) -> Value {
+fn operation(route: &Served, rows: Option<&Value>, method: &str) -> Value {
     let definition = &route.route;
     let (in_path, in_query): (Vec<Value>, Vec<Value>) = parameters(route)
         .into_iter()
@@ -147,9 +157,10 @@ fn operation(route: &Served, method: &str) -> Value {
     } else {
         ([in_path, in_query].concat(), None)
     };
-    let plan = route.plan(None);
-    let columns = plan.as_deref().map(Plan::columns);
-    let chosen = !definition.fields.is_empty();
+    let row = rows.map_or_else(
+        || json!({ "type": "object" }),
+        |rows| rows["schema"].clone(),
+    );
     let mut responses = json!({
         "200": {
             "description": "A page of rows.",
@@ -157,7 +168,7 @@ fn operation(route: &Served, method: &str) -> Value {
                 "type": "object",
                 "required": ["data", "error", "page"],
                 "properties": {
-                    "data": { "type": "array", "items": row(columns, chosen) },
+                    "data": { "type": "array", "items": row },
                     "error": { "type": "array", "maxItems": 0 },
                     "page": { "$ref": "#/components/schemas/Page" },
                 },
@@ -205,8 +216,9 @@ fn operation(route: &Served, method: &str) -> Value {
     if let Some(request_body) = request_body {
         operation["requestBody"] = request_body;
     }
-    if let Some(example) = columns.map(example) {
-        operation["responses"]["200"]["content"]["application/json"]["example"] = example;
+    if let Some(rows) = rows {
+        operation["responses"]["200"]["content"]["application/json"]["example"] =
+            rows["example"].clone();
     }
     operation["security"] = match definition.auth {
         Some(Auth::Keys(_)) => json!([{ "key": [] }, { "bearer": [] }]),
@@ -335,10 +347,7 @@ fn example_of(kind: &Kind) -> Value {
 }
 
 /// A row's schema; where callers may choose, none of its columns need be there.
-fn row(columns: Option<&[Column]>, chosen: bool) -> Value {
-    let Some(columns) = columns else {
-        return json!({ "type": "object" });
-    };
+fn row(columns: &[Column], chosen: bool) -> Value {
     let mut properties = Map::new();
     for column in columns {
         properties.insert(column.name.clone(), nullable(schema(&column.kind)));

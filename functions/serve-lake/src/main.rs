@@ -19,11 +19,10 @@ async fn main() -> Result<(), lambda::Error> {
     let sources = sources::named_by(&environment, objects.clone(), secrets.clone())?;
     let serve = Serve::new(objects, secrets, sources);
     let Some(address) = environment.listen()? else {
-        let serve = serve.notified_of_exports();
+        let serve = serve.by_notice();
         serve.warm_up().await;
         let answer = async |request| serve.handle(request).await;
-        return lambda::run_http_and_objects(answer, async |key| serve.make_notified(key).await)
-            .await;
+        return lambda::run_http_and_objects(answer, async |key| serve.do_noticed(key).await).await;
     };
     let listener = TcpListener::bind(address).await?;
     tracing::info!(%address, "listening");

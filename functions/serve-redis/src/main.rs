@@ -19,8 +19,10 @@ async fn main() -> Result<(), lambda::Error> {
     let redis = Redis::new(secrets.clone(), environment.redis_secret()?.to_owned());
     let serve = Serve::new(objects, secrets, Sources::of(Datasource::Redis, redis));
     let Some(address) = environment.listen()? else {
+        let serve = serve.by_notice();
         serve.warm_up().await;
-        return lambda::run_http(async |request| serve.handle(request).await).await;
+        let answer = async |request| serve.handle(request).await;
+        return lambda::run_http_and_objects(answer, async |key| serve.do_noticed(key).await).await;
     };
     let listener = TcpListener::bind(address).await?;
     tracing::info!(%address, "listening");

@@ -26,10 +26,10 @@ async fn main() -> Result<(), lambda::Error> {
     let sources = Sources::of(Datasource::OperationalStore, store);
     let serve = Serve::new(objects, secrets, sources);
     let Some(address) = environment.listen()? else {
-        let serve = serve.notified_of_exports();
+        let serve = serve.by_notice();
         serve.warm_up().await;
         let answer = async |request| serve.handle(request).await;
-        return lambda::run_http_and_objects(answer, async |key| serve.make_notified(key).await)
+        return lambda::run_http_and_objects(answer, async |key| serve.make_noticed(key).await)
             .await;
     };
     let listener = TcpListener::bind(address).await?;

@@ -9,6 +9,7 @@ use millrace_model::keys;
 use millrace_serve::Serve;
 use millrace_serve::source::Sources;
 use millrace_serve_lake::{LakeSource, Room};
+use millrace_serve_postgres::Postgres;
 use millrace_store::objects::{Folder, Objects};
 use millrace_store::secrets::LocalSecrets;
 use serde_json::{Value, json};
@@ -70,6 +71,19 @@ impl Place {
     pub async fn rewrite(&self, first: usize, count: usize) {
         let lake = Lake::at(self.dir.path().to_str().unwrap()).unwrap();
         write(&lake, first, &[count]).await;
+    }
+
+    /// Another function, which answers the routes over a store that cannot be reached, and for the contract.
+    pub fn of_the_store(&self) -> Serve {
+        let secrets = Arc::new(LocalSecrets::new(None, []));
+        let store = Postgres::new(secrets.clone(), "nowhere".to_owned());
+        let sources = Sources::of(Datasource::OperationalStore, store);
+        Serve::new(self.objects.clone(), secrets, sources).by_notice()
+    }
+
+    /// Whether an object lies there.
+    pub async fn has(&self, key: &str) -> bool {
+        self.objects.get(key).await.unwrap().is_some()
     }
 
     /// Puts an endpoint of one route, `/<name>`.
