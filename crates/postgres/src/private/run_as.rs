@@ -64,12 +64,7 @@ impl RunAs {
                     "it belongs to somebody else; remove it",
                 )));
             }
-            let stands_for = stand_in.join(STANDS_FOR);
-            let link = match fs::read_link(&stands_for) {
-                Ok(_) => Ok(()),
-                Err(_) => symlink(&dir, &stands_for),
-            };
-            link.map_err(at(&stands_for))?;
+            note_stood_for(&stand_in, &dir)?;
             stand_in
         };
         chown(&dir, Some(self.uid), Some(self.gid)).map_err(at(&dir))?;
@@ -80,6 +75,15 @@ impl RunAs {
     /// Makes a command run as this user. The standard library drops root's supplementary groups as it does.
     pub fn apply(self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
+    }
+}
+
+/// Notes in a folder which one it stands for. Several processes may do so at once: they all write the same.
+fn note_stood_for(stand_in: &Path, dir: &Path) -> Result<(), Error> {
+    let link = stand_in.join(STANDS_FOR);
+    match symlink(dir, &link) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(&link)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -138,7 +142,9 @@ mod tests {
         let stand_in = |name: &str, dir: &Path| {
             let stand_in = temporary.path().join(format!("{STAND_IN}{name}"));
             fs::create_dir_all(stand_in.join("data")).unwrap();
-            symlink(dir, stand_in.join(STANDS_FOR)).unwrap();
+            // The second one finds that the first one was quicker.
+            note_stood_for(&stand_in, dir).unwrap();
+            note_stood_for(&stand_in, dir).unwrap();
             stand_in
         };
         let gone = temporary.path().join("gone");
